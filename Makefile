@@ -1,0 +1,56 @@
+# Needs Python 3.11 or newer, and nothing else; uses uv when it is there. Everything stays in this directory.
+
+PYTHON = .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check lock clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+
+run: setup ## serve Gatehouse with demo data on http://127.0.0.1:8000/ (PORT=, HOST=), until Ctrl-C
+	@exec $(PYTHON) manage.py serve --demo
+
+test: setup ## run the tests; ARGS="-k name" goes to pytest
+	@exec $(PYTHON) -m pytest $(ARGS)
+
+check: setup ## look for mistakes without running anything
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy .
+	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-cache
+	@$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+# The stamp holds the hash of the locked requirements and the path: a changed lock, an install that was interrupted
+# and an environment that was copied from elsewhere are all made anew. With a good one nothing is asked of the network.
+setup: ## install what is locked in requirements.txt into .venv
+	@set -e; \
+	stamp="$$(cksum < requirements.txt) $$(pwd -P)"; \
+	if [ "$$(cat .venv/stamp 2>/dev/null)" = "$$stamp" ] && $(PYTHON) -c "import django" 2>/dev/null; then exit 0; fi; \
+	for python in python3 python3.14 python3.13 python3.12 python3.11 ""; do \
+		if [ -n "$$python" ] && "$$python" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then break; fi; \
+	done; \
+	uv=""; if uv --version >/dev/null 2>&1; then uv=yes; fi; \
+	if [ -z "$$python" ] && [ -z "$$uv" ]; then \
+		echo "Gatehouse needs Python 3.11 or newer, and found none: install it, or install uv." >&2; exit 1; \
+	fi; \
+	if [ -z "$$uv" ] && ! "$$python" -c "import venv, ensurepip" 2>/dev/null; then \
+		echo "$$python cannot make a virtual environment: install python3-venv (apt install python3-venv), or uv." >&2; exit 1; \
+	fi; \
+	echo "Installing what requirements.txt locks into .venv (this once)"; \
+	rm -rf .venv; \
+	if [ -n "$$uv" ]; then \
+		uv venv --quiet --no-project --python "$${python:-3.13}" .venv; \
+		uv pip sync --quiet --python $(PYTHON) --require-hashes requirements.txt; \
+	else \
+		"$$python" -m venv .venv; \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
+	fi; \
+	echo "$$stamp" > .venv/stamp
+
+lock: ## choose the versions in requirements.txt anew (needs uv)
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group dev pyproject.toml --output-file requirements.txt
+
+clean: ## remove what can be made again; the data in .gatehouse stay
+	@rm -rf .venv static.root .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,194 @@
+import audit.base
+import audit.triggers
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("auth", "0012_alter_user_first_name_max_length"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="User",
+            fields=[
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                (
+                    "last_login",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="last login"
+                    ),
+                ),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "user_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "email",
+                    models.EmailField(
+                        help_text="What this person signs in with.",
+                        max_length=254,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "display_name",
+                    models.TextField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="The name that others see.",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        db_default=True,
+                        default=True,
+                        help_text="Untick instead of deleting: what they did stays theirs.",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
+                "db_table": "user",
+            },
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="user",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.user_id IS DISTINCT FROM OLD.user_id THEN\n                RAISE EXCEPTION 'the key of a user never changes' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="fe441e5eb06706fdbc51f9b4c4f3f04feb20f5da",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_76bcd",
+                    table="user",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="user",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of user are never deleted' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_no_delete';",
+                    hash="537ed61cb0830380331cc42589e56328d269eebf",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_c88c6",
+                    table="user",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="user",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'user is never truncated' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="ee25b4674fab2360bfbd8b5f28014106e5b0270b",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_37fec",
+                    table="user",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="user",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'user', n.user_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY['display_name', 'email', 'password']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="49babc749876d86ee1af1366131eabe69eedbfa1",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_6f624",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="user",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="user",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'user', n.user_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.user_id = n.user_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY['display_name', 'email', 'password']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="5a05c6428070b416d810fca0e590d3853d141204",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_b852b",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="user",
+                    when="AFTER",
+                ),
+            ),
+        ),
+    ]

@@ -1,0 +1,60 @@
+"""People: who signs in at the console. What they may do comes from their groups."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+
+from audit.base import AuditedModel, AuditedQuerySet, AuditSpec, CreatedAtField, IdField, UpdatedAtField
+from audit.choices import EntityType
+from audit.triggers import MUTABLE
+
+
+class UserManager(BaseUserManager.from_queryset(AuditedQuerySet["User"])):  # type: ignore[misc]
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user: User = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_superuser=True, **fields)
+
+
+class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
+    user_id = IdField()
+    email = models.EmailField(unique=True, help_text="What this person signs in with.")
+    display_name = models.TextField(blank=True, default="", db_default="", help_text="The name that others see.")
+    is_active = models.BooleanField(
+        default=True, db_default=True, help_text="Untick instead of deleting: what they did stays theirs."
+    )
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    audit = AuditSpec(
+        EntityType.USER,
+        redact=frozenset({"password", "email", "display_name"}),
+        ignore=frozenset({"updated_at", "last_login"}),
+    )
+    objects = UserManager()
+
+    class Meta:
+        db_table = "user"
+        verbose_name = "person"
+        verbose_name_plural = "people"
+        triggers = MUTABLE
+
+    def __str__(self) -> str:
+        return self.display_name or self.email
+
+    @property
+    def is_staff(self) -> bool:
+        """Everybody who has an account works at the console."""
+        return True
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.lower()

@@ -1,0 +1,254 @@
+import audit.triggers
+import django.db.models.deletion
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.conf import settings
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("agents", "0001_agent_and_token"),
+        ("campaigns", "0001_campaign_and_task"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="agent",
+            name="campaign",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="The one campaign it belongs to; empty when it serves several.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="agents",
+                to="campaigns.campaign",
+            ),
+        ),
+        migrations.AddField(
+            model_name="agent",
+            name="owner",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="The person who answers for it, and who therefore approves none of its work.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="owned_agents",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
+        migrations.AddField(
+            model_name="apitoken",
+            name="agent",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="The one agent it may act as, if any.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="agents.agent",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="agent",
+            index=models.Index(fields=["campaign"], name="idx_agent_campaign"),
+        ),
+        migrations.AddConstraint(
+            model_name="agent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["active", "suspended", "retired"])),
+                name="agent_status_check",
+                violation_error_message="status must be one of: active, suspended, retired.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.agent_id IS DISTINCT FROM OLD.agent_id THEN\n                RAISE EXCEPTION 'the key of a agent never changes' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="0fd6cc630e23577ba177741c3345437f2813aed5",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_aa7f8",
+                    table="agent",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of agent are never deleted' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_no_delete';",
+                    hash="da2a60faf6e61c380998d663cbe8fa4766ce38a4",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_f3009",
+                    table="agent",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'agent is never truncated' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="cb2433bf14c3d3ac2577c083257e2c1aa630dd0e",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_769bb",
+                    table="agent",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="8579d56eda27f5391783a82ae672d8b42d871699",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_026c0",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="agent",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.agent_id = n.agent_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="a7cbf179b589364a1af536cdc88dbd8324172b51",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_256cd",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="agent",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="agent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['active', 'retired', 'suspended']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['active', 'suspended']::text[]) THEN\n                    RAISE EXCEPTION 'a agent does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['active>retired', 'active>suspended', 'suspended>active', 'suspended>retired']::text[]) THEN\n                RAISE EXCEPTION 'a agent does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="3b9b6fd4e679d954421aa976c63cf296d7cc7696",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_0f66e",
+                    table="agent",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apitoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("role__in", ["planner", "worker", "judge", "publisher", "metrics"])
+                ),
+                name="api_token_role_check",
+                violation_error_message="role must be one of: planner, worker, judge, publisher, metrics.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="apitoken",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.api_token_id IS DISTINCT FROM OLD.api_token_id THEN\n                RAISE EXCEPTION 'the key of a api_token never changes' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="cedf74c11ec69618a6727bd68d0295b606d7db69",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_53b0c",
+                    table="api_token",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="apitoken",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of api_token are never deleted' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_no_delete';",
+                    hash="79388ca6992edb1ae4411f5d2ac2d310edc1abb5",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_ad9c7",
+                    table="api_token",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="apitoken",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'api_token is never truncated' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="a363397dcbd520c351cd7ca67681b0f3a1717f6a",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_69c0f",
+                    table="api_token",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="apitoken",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY['token_sha256']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e5e65e3316406b3a7376a547b6310f7c7c7aec7d",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_5b194",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="api_token",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="apitoken",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.api_token_id = n.api_token_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY['token_sha256']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e44bef39b01fd0464fad295eea70cfc8658f612a",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_e015d",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="api_token",
+                    when="AFTER",
+                ),
+            ),
+        ),
+    ]

@@ -1,0 +1,179 @@
+"""What every table of Gatehouse has in common: its identity, its clock, and writes that leave audit rows.
+
+A change reaches the database by `save()`, `create_all()` or `change()`, each in a transaction with its audit rows.
+Django's own bulk methods would slip past the signals, so they refuse.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
+
+from django.db import models, transaction
+from django.db.models import Func
+from uuid_utils.compat import uuid7
+
+from audit.choices import EntityType
+from audit.signals import rows_changed
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7: it sorts by creation time, so it pages too."""
+    return uuid7()
+
+
+class UUIDv7(Func):
+    function = "uuidv7"
+    output_field = models.UUIDField()
+
+
+class SQLNow(Func):
+    """`now()`, the default that the specification writes; Django's `Now` is another clock."""
+
+    function = "now"
+    output_field = models.DateTimeField()
+
+
+def IdField() -> models.UUIDField[Any, Any]:
+    """A primary key. The Python default is for forms (an add page with inlines needs it), the other for SQL."""
+    return models.UUIDField(primary_key=True, default=new_id, db_default=UUIDv7(), editable=False)
+
+
+class Sha256Field(models.CharField[str, str]):
+    """64 lowercase hex digits. Left empty, a trigger fills it; anything else is the writer's claim of what it is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": 64, **options})
+
+    def db_type(self, connection: Any) -> str:
+        return "char(64)"
+
+
+def CreatedAtField() -> models.DateTimeField[Any, Any]:
+    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="When the row was written (UTC).")
+
+
+def UpdatedAtField() -> models.DateTimeField[Any, Any]:
+    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="Kept by a trigger, for every door.")
+
+
+def one_of(column: str, table: str, choices: type[models.TextChoices]) -> models.CheckConstraint:
+    """The CHECK of an enumeration, under the name that PostgreSQL gives a column's check."""
+    return models.CheckConstraint(
+        name=f"{table}_{column}_check",
+        condition=models.Q(**{f"{column}__in": choices.values}),
+        violation_error_message=f"{column} must be one of: {', '.join(choices.values)}.",
+    )
+
+
+def at_least(column: str, table: str, minimum: int) -> models.CheckConstraint:
+    return models.CheckConstraint(
+        name=f"{table}_{column}_check",
+        condition=models.Q(**{f"{column}__gte": minimum}),
+        violation_error_message=f"{column} must be {minimum} or more.",
+    )
+
+
+class JSONShape(Func):
+    function = "jsonb_typeof"
+    output_field = models.TextField()
+
+
+def json_shaped(column: str, table: str) -> models.CheckConstraint:
+    """JSON columns hold an object or an array; a bare number or text is a writer's mistake."""
+    return models.CheckConstraint(
+        name=f"{table}_{column}_check",
+        condition=models.lookups.In(JSONShape(models.F(column)), ["object", "array"]),  # type: ignore[attr-defined]
+        violation_error_message=f"{column} must be a JSON object or array.",
+    )
+
+
+@dataclass(frozen=True)
+class AuditSpec:
+    """How rows of a model appear in the audit log.
+
+    `trace` and `campaign` are ORM paths; without a trace of its own, a row is on the trace of whoever changes it.
+    `redact` names what the log must not repeat; `ignore` what is not worth a row (`last_login`).
+    """
+
+    entity: EntityType
+    trace: str = ""
+    campaign: str = ""
+    redact: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset({"updated_at"})
+
+
+M = TypeVar("M", bound="AuditedModel")
+
+UNAUDITED = "would leave no audit rows; use save(), create_all() or change()"
+
+
+class AuditedQuerySet(models.QuerySet[M]):
+    @transaction.atomic
+    def change(self, action: str, **values: Any) -> list[M]:
+        """Set `values` on every row that still matches when its lock is granted; return those rows as they now are.
+
+        This is the compare-and-swap that settles races: put the expected status into the filter, and an empty list
+        means that somebody else won (PostgreSQL looks at a row again after waiting for its lock).
+        """
+        before = list(self.order_by("pk").select_for_update(of=("self",)))
+        if not before:
+            return []
+        rows = self.model._base_manager.using(self.db).filter(pk__in=[row.pk for row in before])
+        rows.update(**values)
+        after = list(rows.order_by("pk"))
+        rows_changed.send(self.model, before=before, after=after, action=action)
+        return after  # type: ignore[return-value]
+
+    @transaction.atomic
+    def create_all(self, rows: Iterable[M], *, action: str = "create") -> list[M]:
+        created = super().bulk_create(rows)
+        if created:
+            rows_changed.send(self.model, before=None, after=created, action=action)
+        return created
+
+    def update(self, **_: Any) -> NoReturn:
+        raise TypeError(f"{self.model.__name__}.update() {UNAUDITED}")
+
+    def bulk_create(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(f"{self.model.__name__}.bulk_create() {UNAUDITED}")
+
+    def bulk_update(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(f"{self.model.__name__}.bulk_update() {UNAUDITED}")
+
+    def delete(self) -> NoReturn:
+        raise TypeError(f"{self.model._meta.verbose_name_plural} are never deleted")
+
+
+class AuditedModel(models.Model):
+    """A table whose every change leaves exactly one audit row."""
+
+    audit: ClassVar[AuditSpec]
+    immutable: ClassVar[bool] = False
+
+    objects = AuditedQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # Outside a transaction Django would send post_save after the row has committed.
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{self._meta.verbose_name_plural} are never deleted")
+
+    def change(self, action: str, **values: Any) -> Self:
+        """Set `values` on this row, whatever its state; for rows that the caller has locked or just made."""
+        (row,) = type(self).objects.filter(pk=self.pk).change(action, **values)
+        return row
+
+
+def audited_models(app_label: str | None = None) -> Iterator[type[AuditedModel]]:
+    """Every audited model, or those of one app."""
+    from django.apps import apps
+
+    for model in apps.get_models():
+        if issubclass(model, AuditedModel) and app_label in (None, model._meta.app_label):
+            yield model

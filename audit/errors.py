@@ -1,0 +1,25 @@
+"""Refusals: what a service raises when the answer is no.
+
+Each carries one sentence for the person or the agent who asked. The doors translate the kind: a page shows the
+sentence, the API answers 403, 409 or 422, a command exits non-zero.
+"""
+
+
+class Refused(Exception):
+    """The verb was understood and refused; nothing has changed."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class NotAllowed(Refused):
+    """This actor may not do this."""
+
+
+class Conflict(Refused):
+    """The row is no longer (or not yet) in a state in which this can be done; somebody else may have won."""
+
+
+class Invalid(Refused):
+    """What was given cannot be used: empty, malformed or unknown."""

@@ -1,0 +1,99 @@
+"""Every change that Django makes becomes audit rows here, in the transaction of the change."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.signals import post_save, pre_save
+
+from audit.base import AuditedModel
+from audit.context import current, new_trace_id
+from audit.models import AuditLog
+from audit.signals import rows_changed
+
+REDACTED = "[redacted]"
+REDACTION_VERSION = 1
+_BEFORE = "_audit_before"
+
+
+def register(model: type[AuditedModel]) -> None:
+    """From now on, changes of `model` are audited. Called from each app's `AppConfig.ready`."""
+    pre_save.connect(_remember, sender=model, dispatch_uid=f"audit:{model._meta.label}:pre")
+    post_save.connect(_saved, sender=model, dispatch_uid=f"audit:{model._meta.label}:post")
+    rows_changed.connect(_changed, sender=model, dispatch_uid=f"audit:{model._meta.label}:rows")
+
+
+def _remember(sender: type[AuditedModel], instance: AuditedModel, **_: Any) -> None:
+    """Lock and keep the row as it is, so that the log tells what really changed and not what was asked."""
+    before = None
+    if not instance._state.adding:
+        before = sender._base_manager.select_for_update(of=("self",)).filter(pk=instance.pk).first()
+    setattr(instance, _BEFORE, before)
+
+
+def _saved(sender: type[AuditedModel], instance: AuditedModel, created: bool, raw: bool, **_: Any) -> None:
+    before = getattr(instance, _BEFORE, None)
+    delattr(instance, _BEFORE)
+    write(sender, None if created else [before], [instance], "create" if created else "update")
+
+
+def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, **_: Any) -> None:
+    write(sender, before, after, action)
+
+
+def write(
+    model: type[AuditedModel], before: Sequence[Any] | None, after: Sequence[AuditedModel], action: str
+) -> None:
+    """One audit row for each row that differs, all in one INSERT."""
+    context, spec = current(), model.audit
+    olds = before or [None] * len(after)
+    changed = [(row, changes) for old, row in zip(olds, after, strict=True) if (changes := difference(old, row))]
+    rows = [row for row, _ in changed]
+    traces, campaigns = _paths(model, rows, spec.trace), _paths(model, rows, spec.campaign)
+    fallback = context.trace_id or new_trace_id()
+    AuditLog.objects.bulk_create(
+        AuditLog(
+            trace_id=traces.get(row.pk) or fallback,
+            actor_type=context.actor.type,
+            actor_id=context.actor.id,
+            entity_type=spec.entity,
+            entity_id=str(row.pk),
+            action=action,
+            tool_name=context.tool_name,
+            campaign_id=campaigns.get(row.pk),
+            changes=changes,
+        )
+        for row, changes in changed
+    )
+
+
+def _paths(model: type[AuditedModel], rows: Sequence[AuditedModel], path: str) -> dict[Any, Any]:
+    """The value at an ORM path for each row; one query when the path leads through other tables."""
+    if not path or not rows:
+        return {}
+    if "__" not in path:
+        return {row.pk: getattr(row, path) for row in rows}
+    found = model._base_manager.filter(pk__in=[row.pk for row in rows]).values_list("pk", path)
+    return dict(found)
+
+
+def difference(before: models.Model | None, after: AuditedModel) -> dict[str, Any] | None:
+    """`{column: [before, after]}` of what differs, as the database's `audit_changes` would tell it."""
+    old, new = (_values(before) if before else {}), _values(after)
+    spec = after.audit
+    changes: dict[str, Any] = {
+        column: [REDACTED, REDACTED] if column in spec.redact else [old.get(column), value]
+        for column, value in new.items()
+        if old.get(column) != value and column not in spec.ignore
+    }
+    if spec.redact & changes.keys():
+        changes["_redaction"] = REDACTION_VERSION
+    return changes or None
+
+
+def _values(row: models.Model) -> dict[str, Any]:
+    plain = {field.column: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    values: dict[str, Any] = json.loads(json.dumps(plain, cls=DjangoJSONEncoder))
+    return values

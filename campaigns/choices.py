@@ -1,0 +1,76 @@
+"""States of campaigns and tasks, their transitions, and what a task can be."""
+
+from django.db.models import TextChoices
+
+
+class CampaignStatus(TextChoices):
+    DRAFT = "draft", "draft"
+    ACTIVE = "active", "active"
+    PAUSED = "paused", "paused"
+    STOPPED = "stopped", "stopped"
+    COMPLETED = "completed", "completed"
+
+
+CAMPAIGN_INITIAL = {CampaignStatus.DRAFT, CampaignStatus.ACTIVE}
+CAMPAIGN_TRANSITIONS = {
+    CampaignStatus.DRAFT: {CampaignStatus.ACTIVE, CampaignStatus.STOPPED},
+    CampaignStatus.ACTIVE: {CampaignStatus.PAUSED, CampaignStatus.COMPLETED, CampaignStatus.STOPPED},
+    CampaignStatus.PAUSED: {CampaignStatus.ACTIVE, CampaignStatus.COMPLETED, CampaignStatus.STOPPED},
+    CampaignStatus.STOPPED: set[CampaignStatus](),
+    CampaignStatus.COMPLETED: set[CampaignStatus](),
+}
+CAMPAIGN_COLOUR = {
+    CampaignStatus.DRAFT: "neutral",
+    CampaignStatus.ACTIVE: "good",
+    CampaignStatus.PAUSED: "warn",
+    CampaignStatus.STOPPED: "bad",
+    CampaignStatus.COMPLETED: "info",
+}
+
+
+class TaskType(TextChoices):
+    TREND_FETCH = "trend_fetch", "fetch trends"
+    DRAFT_POST = "draft_post", "draft a post"
+    GENERATE_MEDIA = "generate_media", "generate media"
+    PUBLISH_POST = "publish_post", "publish a post"
+    COLLECT_METRICS = "collect_metrics", "collect metrics"
+
+
+# What these make is not content for an audience, so that nobody has to review it.
+UNREVIEWED_TYPES = {TaskType.TREND_FETCH, TaskType.PUBLISH_POST, TaskType.COLLECT_METRICS}
+
+
+class TaskPriority(TextChoices):
+    HIGH = "high", "high"
+    MEDIUM = "medium", "medium"
+    LOW = "low", "low"
+
+
+# Priorities sort by rank: as text, "low" would come before "medium".
+PRIORITY_RANK = {TaskPriority.HIGH: 0, TaskPriority.MEDIUM: 1, TaskPriority.LOW: 2}
+
+
+class TaskStatus(TextChoices):
+    PENDING = "pending", "pending"
+    IN_PROGRESS = "in_progress", "in progress"
+    REVIEW = "review", "in review"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
+
+
+TASK_INITIAL = {TaskStatus.PENDING}
+TASK_TRANSITIONS = {
+    TaskStatus.PENDING: {TaskStatus.IN_PROGRESS, TaskStatus.FAILED},
+    TaskStatus.IN_PROGRESS: {TaskStatus.REVIEW, TaskStatus.DONE, TaskStatus.FAILED, TaskStatus.PENDING},
+    TaskStatus.REVIEW: {TaskStatus.DONE, TaskStatus.FAILED},
+    TaskStatus.DONE: set[TaskStatus](),
+    TaskStatus.FAILED: set[TaskStatus](),
+}
+TASK_OPEN = {TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.REVIEW}
+TASK_COLOUR = {
+    TaskStatus.PENDING: "neutral",
+    TaskStatus.IN_PROGRESS: "info",
+    TaskStatus.REVIEW: "warn",
+    TaskStatus.DONE: "good",
+    TaskStatus.FAILED: "bad",
+}

@@ -1,0 +1,1062 @@
+import audit.base
+import audit.context
+import audit.triggers
+import campaigns.models
+import django.core.validators
+import django.db.models.deletion
+import django.db.models.expressions
+import django.db.models.lookups
+import pgtrigger.compiler
+import pgtrigger.migrations
+import re
+from django.conf import settings
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("agents", "0001_agent_and_token"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Campaign",
+            fields=[
+                (
+                    "campaign_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.TextField(help_text="What people call it.")),
+                (
+                    "goal",
+                    models.TextField(
+                        help_text="What it is to reach, in a sentence that an agent can work from."
+                    ),
+                ),
+                (
+                    "target_platforms",
+                    models.JSONField(
+                        help_text='Where its posts go, such as ["youtube", "tiktok"].'
+                    ),
+                ),
+                (
+                    "budget_cap_etb",
+                    models.DecimalField(
+                        decimal_places=2,
+                        help_text="What it may spend at most, in Ethiopian birr.",
+                        max_digits=12,
+                    ),
+                ),
+                (
+                    "start_time",
+                    models.DateTimeField(
+                        blank=True, help_text="No work starts before this.", null=True
+                    ),
+                ),
+                (
+                    "end_time",
+                    models.DateTimeField(
+                        blank=True, help_text="No work starts after this.", null=True
+                    ),
+                ),
+                (
+                    "status",
+                    models.TextField(
+                        choices=[
+                            ("draft", "draft"),
+                            ("active", "active"),
+                            ("paused", "paused"),
+                            ("stopped", "stopped"),
+                            ("completed", "completed"),
+                        ],
+                        help_text="Work is handed out only while it is active.",
+                    ),
+                ),
+                (
+                    "constraints",
+                    models.JSONField(
+                        blank=True,
+                        help_text="Rules for agents, and the review policy.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="Hidden since; never removed.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "epoch",
+                    models.IntegerField(
+                        db_default=0,
+                        default=0,
+                        editable=False,
+                        help_text="Grows with each halt: work begun in an earlier one is void.",
+                    ),
+                ),
+                (
+                    "control_reason",
+                    models.TextField(
+                        blank=True,
+                        editable=False,
+                        help_text="Why it is in this state.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "controlled_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_column="controlled_by",
+                        db_index=False,
+                        editable=False,
+                        help_text="Who put it into this state.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "halted_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="Set while a pause is a halt.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "reserved_etb",
+                    models.DecimalField(
+                        db_default=0,
+                        decimal_places=2,
+                        default=0,
+                        editable=False,
+                        help_text="Promised to work in progress.",
+                        max_digits=12,
+                    ),
+                ),
+                (
+                    "spent_etb",
+                    models.DecimalField(
+                        db_default=0,
+                        decimal_places=2,
+                        default=0,
+                        editable=False,
+                        help_text="Settled by finished work.",
+                        max_digits=12,
+                    ),
+                ),
+                (
+                    "resume_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When a pause ends by itself.",
+                        null=True,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "campaign",
+                "permissions": [
+                    (
+                        "control_campaign",
+                        "Can pause, halt, resume, stop and complete campaigns",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SystemControl",
+            fields=[
+                (
+                    "system_control_id",
+                    models.SmallIntegerField(
+                        db_default=1,
+                        default=1,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "halted",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Nothing is handed out or published.",
+                    ),
+                ),
+                (
+                    "epoch",
+                    models.IntegerField(
+                        db_default=0,
+                        default=0,
+                        editable=False,
+                        help_text="Grows with each global halt.",
+                    ),
+                ),
+                (
+                    "control_reason",
+                    models.TextField(
+                        blank=True, help_text="Why it is in this state.", null=True
+                    ),
+                ),
+                (
+                    "controlled_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_column="controlled_by",
+                        db_index=False,
+                        help_text="Who put it into this state.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "controlled_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Since when.", null=True
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "system control",
+                "verbose_name_plural": "system control",
+                "db_table": "system_control",
+            },
+        ),
+        migrations.CreateModel(
+            name="Task",
+            fields=[
+                (
+                    "task_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tasks",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tasks",
+                        to="agents.agent",
+                    ),
+                ),
+                (
+                    "task_type",
+                    models.TextField(
+                        choices=[
+                            ("trend_fetch", "fetch trends"),
+                            ("draft_post", "draft a post"),
+                            ("generate_media", "generate media"),
+                            ("publish_post", "publish a post"),
+                            ("collect_metrics", "collect metrics"),
+                        ],
+                        help_text="What is to be done.",
+                    ),
+                ),
+                (
+                    "priority",
+                    models.TextField(
+                        choices=[
+                            ("high", "high"),
+                            ("medium", "medium"),
+                            ("low", "low"),
+                        ],
+                        help_text="High goes first.",
+                    ),
+                ),
+                (
+                    "status",
+                    models.TextField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("in_progress", "in progress"),
+                            ("review", "in review"),
+                            ("done", "done"),
+                            ("failed", "failed"),
+                        ],
+                        help_text="Where it stands.",
+                    ),
+                ),
+                (
+                    "context",
+                    models.JSONField(help_text="What the agent is given to work from."),
+                ),
+                (
+                    "attempt",
+                    models.IntegerField(
+                        db_default=0, default=0, help_text="0 for the first try."
+                    ),
+                ),
+                (
+                    "max_attempts",
+                    models.IntegerField(
+                        db_default=3,
+                        default=3,
+                        help_text="How many tries there are in all.",
+                    ),
+                ),
+                (
+                    "parent_task",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        help_text="The try before this one, or the task that asked for it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="retries",
+                        to="campaigns.task",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+                (
+                    "trace_id",
+                    models.TextField(
+                        db_default=campaigns.models.FreshTraceId(),
+                        default=audit.context.new_trace_id,
+                        help_text="One trace from the plan to the metrics; a retry stays on its parent's.",
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                re.compile("[0-9a-f]{32}")
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "title",
+                    models.TextField(
+                        blank=True, help_text="What people call it.", null=True
+                    ),
+                ),
+                (
+                    "error",
+                    models.TextField(blank=True, help_text="Why it failed.", null=True),
+                ),
+                (
+                    "not_before",
+                    models.DateTimeField(
+                        blank=True, help_text="Not handed out before this.", null=True
+                    ),
+                ),
+                (
+                    "deleted_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="Hidden since; never removed.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "reserve_etb",
+                    models.DecimalField(
+                        db_default=0,
+                        decimal_places=2,
+                        default=0,
+                        help_text="What it may cost; reserved when it is handed out.",
+                        max_digits=12,
+                    ),
+                ),
+                (
+                    "cost_etb",
+                    models.DecimalField(
+                        db_default=0,
+                        decimal_places=2,
+                        default=0,
+                        help_text="What it did cost.",
+                        max_digits=12,
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_column="created_by",
+                        db_index=False,
+                        help_text="The person who planned it, and who therefore approves nothing that comes of it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "lease_id",
+                    models.UUIDField(
+                        blank=True,
+                        editable=False,
+                        help_text="Held by the worker that has it.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "lease_expires_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When its lease ends.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "lease_epoch",
+                    models.IntegerField(
+                        blank=True,
+                        editable=False,
+                        help_text="The epoch (campaign's and system's) in which it began.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "claimed_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When it was handed out.",
+                        null=True,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "task",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="campaign",
+            index=models.Index(fields=["status"], name="idx_campaign_status"),
+        ),
+        migrations.AddIndex(
+            model_name="campaign",
+            index=models.Index(
+                fields=["start_time", "end_time"], name="idx_campaign_time"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("budget_cap_etb__gte", 0)),
+                name="campaign_budget_cap_etb_check",
+                violation_error_message="budget_cap_etb must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["draft", "active", "paused", "stopped", "completed"],
+                    )
+                ),
+                name="campaign_status_check",
+                violation_error_message="status must be one of: draft, active, paused, stopped, completed.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("target_platforms")),
+                    ["object", "array"],
+                ),
+                name="campaign_target_platforms_check",
+                violation_error_message="target_platforms must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("constraints")), ["object", "array"]
+                ),
+                name="campaign_constraints_check",
+                violation_error_message="constraints must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "budget_cap_etb__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("reserved_etb"), "+", models.F("spent_etb")
+                        ),
+                    ),
+                    ("reserved_etb__gte", 0),
+                    ("spent_etb__gte", 0),
+                ),
+                name="campaign_budget_check",
+                violation_error_message="The budget cap cannot be below what is already spent and reserved.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("halted_at", None), ("status", "paused"), _connector="OR"
+                ),
+                name="campaign_halted_at_check",
+                violation_error_message="Only a paused campaign can be halted.",
+            ),
+        ),
+        # Before the triggers: there is no month of the audit log yet that could take a row.
+        migrations.RunSQL("INSERT INTO system_control DEFAULT VALUES"),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.campaign_id IS DISTINCT FROM OLD.campaign_id THEN\n                RAISE EXCEPTION 'the key of a campaign never changes' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="4b1fdb57eff72b66704ee452b61354f5fead8664",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_d85d4",
+                    table="campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of campaign are never deleted' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_no_delete';",
+                    hash="20b0cbc66a8680973f5612f6df4cafd8280919ae",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_3ca76",
+                    table="campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'campaign is never truncated' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="c2fa75c2e872e28555877ffd1b28ae56e2ad3c40",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_6e23d",
+                    table="campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="7ee9886c8749d5debd515cf7baf375ba20ff5451",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_fde46",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="campaign",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="d72fa49ec11710de2dd3572844ca97abd3700eb4",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_2f1af",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="campaign",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['active', 'completed', 'draft', 'paused', 'stopped']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['active', 'draft']::text[]) THEN\n                    RAISE EXCEPTION 'a campaign does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['active>completed', 'active>paused', 'active>stopped', 'draft>active', 'draft>stopped', 'paused>active', 'paused>completed', 'paused>stopped']::text[]) THEN\n                RAISE EXCEPTION 'a campaign does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="54f5561ba249cd917058c0ea32dc2f890e0596ba",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_86d36",
+                    table="campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="campaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="control",
+                sql=audit.triggers.GuardSql(
+                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of a campaign only grows' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="8a551fdabd125896cb34a979f05b9a5947c31472",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_control_87b2c",
+                    table="campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="systemcontrol",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("system_control_id", 1)),
+                name="system_control_one_row_check",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.system_control_id IS DISTINCT FROM OLD.system_control_id THEN\n                RAISE EXCEPTION 'the key of a system_control never changes' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="e26ad8e4e3ba1aecc141ce373353480e5d17f03b",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_6392e",
+                    table="system_control",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of system_control are never deleted' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_no_delete';",
+                    hash="d03371008df91ba16deb7872537bb6a772c23de7",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_76bac",
+                    table="system_control",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'system_control is never truncated' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="c1a264200d45223ebbe6b6a9e7fd5ffbeda22e7a",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_3c0a7",
+                    table="system_control",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="04540db12c156c30a3f945d406ea005f83539537",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_d0638",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="system_control",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="39a95a362b182ae617677a08ae7683f93624b076",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_b65b6",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="system_control",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(fields=["campaign"], name="idx_task_campaign"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(fields=["agent"], name="idx_task_agent"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(fields=["status"], name="idx_task_status"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                fields=["task_type", "status"], name="idx_task_type_status"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(fields=["created_at"], name="idx_task_created"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(fields=["trace_id"], name="idx_task_trace"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("parent_task__isnull", False)),
+                fields=["parent_task"],
+                name="idx_task_parent",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                models.F("campaign_id"),
+                models.Case(
+                    models.When(priority="high", then=models.Value(0)),
+                    models.When(priority="medium", then=models.Value(1)),
+                    models.When(priority="low", then=models.Value(2)),
+                    output_field=models.SmallIntegerField(),
+                ),
+                models.F("created_at"),
+                condition=models.Q(("status", "pending")),
+                name="idx_task_pending",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "task_type__in",
+                        [
+                            "trend_fetch",
+                            "draft_post",
+                            "generate_media",
+                            "publish_post",
+                            "collect_metrics",
+                        ],
+                    )
+                ),
+                name="task_task_type_check",
+                violation_error_message="task_type must be one of: trend_fetch, draft_post, generate_media, publish_post, collect_metrics.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("priority__in", ["high", "medium", "low"])),
+                name="task_priority_check",
+                violation_error_message="priority must be one of: high, medium, low.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["pending", "in_progress", "review", "done", "failed"],
+                    )
+                ),
+                name="task_status_check",
+                violation_error_message="status must be one of: pending, in_progress, review, done, failed.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("attempt__gte", 0)),
+                name="task_attempt_check",
+                violation_error_message="attempt must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_attempts__gte", 0)),
+                name="task_max_attempts_check",
+                violation_error_message="max_attempts must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reserve_etb__gte", 0)),
+                name="task_reserve_etb_check",
+                violation_error_message="reserve_etb must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cost_etb__gte", 0)),
+                name="task_cost_etb_check",
+                violation_error_message="cost_etb must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("context")), ["object", "array"]
+                ),
+                name="task_context_check",
+                violation_error_message="context must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("trace_id__regex", "^[0-9a-f]{32}$")),
+                name="task_trace_id_check",
+                violation_error_message="trace_id must be 32 lowercase hex digits.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lease_expires_at", None), ("lease_id", None)),
+                    models.Q(
+                        ("lease_expires_at__isnull", False),
+                        ("lease_id__isnull", False),
+                        ("status", "in_progress"),
+                    ),
+                    _connector="OR",
+                ),
+                name="task_lease_check",
+                violation_error_message="A lease exists only while a task is in progress.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.task_id IS DISTINCT FROM OLD.task_id THEN\n                RAISE EXCEPTION 'the key of a task never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="04e736a9510c0eae1ef2cd343f5006d1997c141d",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_f6284",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of task are never deleted' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_no_delete';",
+                    hash="873219de247fdfdb0fbf70c9e61a5f7de07ffa0c",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_63b29",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'task is never truncated' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="d9c5cb9198216aa2724306e80e24d1902b1877ae",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_7153a",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="056a52e0b508cfd38cdd47329926ae22bef34c02",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_eca86",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="task",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="7e67e4386bfa989307ee3c0159683c8865d68c43",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_6514d",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="task",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['done', 'failed', 'in_progress', 'pending', 'review']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'a task does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['in_progress>done', 'in_progress>failed', 'in_progress>pending', 'in_progress>review', 'pending>failed', 'pending>in_progress', 'review>done', 'review>failed']::text[]) THEN\n                RAISE EXCEPTION 'a task does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="4a1c472e960ae2fa21373b1f9ae88ce8192e9292",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_ba183",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="begin",
+                sql=audit.triggers.GuardSql(
+                    func="\n                    IF NEW.parent_task_id IS NOT NULL THEN\n                        NEW.trace_id = COALESCE(\n                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="4c4ebade66566ec0275c6f886ad6a7a3384fa188",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation="INSERT",
+                    pgid="pgtrigger_begin_d201f",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="task",
+            trigger=pgtrigger.compiler.Trigger(
+                name="lease",
+                sql=audit.triggers.GuardSql(
+                    func="\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % task is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="2910e8f283f2714635e0c3836e0f3738890fe0ee",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation='UPDATE OF "status"',
+                    pgid="pgtrigger_lease_303c3",
+                    table="task",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+    ]

@@ -1,0 +1,336 @@
+"""Campaigns and the tasks that they generate."""
+
+from collections.abc import Iterable
+
+import pgtrigger
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Case, F, Func, Q, Value, When
+from django.utils import timezone
+
+from agents.models import Agent
+from audit.base import (
+    AuditedModel,
+    AuditedQuerySet,
+    AuditSpec,
+    CreatedAtField,
+    IdField,
+    UpdatedAtField,
+    at_least,
+    json_shaped,
+    one_of,
+)
+from audit.choices import EntityType
+from audit.context import TRACE_ID, new_trace_id
+from audit.triggers import MUTABLE, DefinerGuard, Guard, Transitions, array, refusal
+from campaigns.choices import (
+    CAMPAIGN_INITIAL,
+    CAMPAIGN_TRANSITIONS,
+    PRIORITY_RANK,
+    TASK_INITIAL,
+    TASK_OPEN,
+    TASK_TRANSITIONS,
+    UNREVIEWED_TYPES,
+    CampaignStatus,
+    TaskPriority,
+    TaskStatus,
+    TaskType,
+)
+
+
+def Money(**options: object) -> models.DecimalField:  # type: ignore[type-arg]
+    return models.DecimalField(max_digits=12, decimal_places=2, **options)  # type: ignore[arg-type]
+
+
+class Campaign(AuditedModel):
+    """A goal with a budget and a time window, and the switch for all the work done for it."""
+
+    campaign_id = IdField()
+    name = models.TextField(help_text="What people call it.")
+    goal = models.TextField(help_text="What it is to reach, in a sentence that an agent can work from.")
+    target_platforms = models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].')
+    budget_cap_etb = Money(help_text="What it may spend at most, in Ethiopian birr.")
+    start_time = models.DateTimeField(null=True, blank=True, help_text="No work starts before this.")
+    end_time = models.DateTimeField(null=True, blank=True, help_text="No work starts after this.")
+    status = models.TextField(choices=CampaignStatus, help_text="Work is handed out only while it is active.")
+    constraints = models.JSONField(null=True, blank=True, help_text="Rules for agents, and the review policy.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Hidden since; never removed.")
+    epoch = models.IntegerField(
+        default=0, db_default=0, editable=False, help_text="Grows with each halt: work begun in an earlier one is void."
+    )
+    control_reason = models.TextField(null=True, blank=True, editable=False, help_text="Why it is in this state.")
+    controlled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        db_column="controlled_by",
+        db_index=False,
+        related_name="+",
+        help_text="Who put it into this state.",
+    )
+    halted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Set while a pause is a halt.")
+    reserved_etb = Money(default=0, db_default=0, editable=False, help_text="Promised to work in progress.")
+    spent_etb = Money(default=0, db_default=0, editable=False, help_text="Settled by finished work.")
+    resume_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When a pause ends by itself.")
+
+    audit = AuditSpec(EntityType.CAMPAIGN, campaign="campaign_id")
+
+    class Meta:
+        db_table = "campaign"
+        permissions = [("control_campaign", "Can pause, halt, resume, stop and complete campaigns")]
+        constraints = [
+            at_least("budget_cap_etb", "campaign", 0),
+            one_of("status", "campaign", CampaignStatus),
+            json_shaped("target_platforms", "campaign"),
+            json_shaped("constraints", "campaign"),
+            models.CheckConstraint(
+                name="campaign_budget_check",
+                condition=Q(reserved_etb__gte=0, spent_etb__gte=0, budget_cap_etb__gte=F("reserved_etb") + F("spent_etb")),
+                violation_error_message="The budget cap cannot be below what is already spent and reserved.",
+            ),
+            models.CheckConstraint(
+                name="campaign_halted_at_check",
+                condition=Q(halted_at=None) | Q(status=CampaignStatus.PAUSED),
+                violation_error_message="Only a paused campaign can be halted.",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status"], name="idx_campaign_status"),
+            models.Index(fields=["start_time", "end_time"], name="idx_campaign_time"),
+        ]
+        triggers = [
+            *MUTABLE,
+            Transitions(initial=CAMPAIGN_INITIAL, transitions=CAMPAIGN_TRANSITIONS),
+            Guard(
+                name="control",
+                operation=pgtrigger.Update,
+                func=f"""
+                    IF NEW.epoch < OLD.epoch THEN
+                        {refusal("campaign", "epoch_grows", "the epoch of a campaign only grows")}
+                    END IF;
+                    IF NEW.status <> 'paused' THEN
+                        NEW.halted_at = NULL;
+                        NEW.resume_at = NULL;
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def platforms(self) -> list[str]:
+        """The target platforms by name; agents may have written them as the keys of an object."""
+        return [str(platform) for platform in self.target_platforms]
+
+    @property
+    def state(self) -> str:
+        """The status as people say it: a halt is a pause that cut work off."""
+        return "halted" if self.halted_at else str(self.get_status_display())
+
+
+class SystemControl(AuditedModel):
+    """One row: the switch for everything. Its epoch is added to each campaign's."""
+
+    system_control_id = models.SmallIntegerField(primary_key=True, default=1, db_default=1, editable=False)
+    halted = models.BooleanField(default=False, db_default=False, help_text="Nothing is handed out or published.")
+    epoch = models.IntegerField(default=0, db_default=0, editable=False, help_text="Grows with each global halt.")
+    control_reason = models.TextField(null=True, blank=True, help_text="Why it is in this state.")
+    controlled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_column="controlled_by",
+        db_index=False,
+        related_name="+",
+        help_text="Who put it into this state.",
+    )
+    controlled_at = models.DateTimeField(null=True, blank=True, help_text="Since when.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+
+    audit = AuditSpec(EntityType.SYSTEM_CONTROL)
+
+    class Meta:
+        db_table = "system_control"
+        verbose_name = "system control"
+        verbose_name_plural = "system control"
+        constraints = [models.CheckConstraint(name="system_control_one_row_check", condition=Q(system_control_id=1))]
+        triggers = MUTABLE
+
+    def __str__(self) -> str:
+        return "everything is halted" if self.halted else "running"
+
+
+class FreshTraceId(Func):
+    """A new trace id in the database, for writers that give none."""
+
+    template = "encode(uuid_send(gen_random_uuid()), 'hex')"
+    output_field = models.TextField()
+
+
+RANK = Case(
+    *(When(priority=priority, then=Value(rank)) for priority, rank in PRIORITY_RANK.items()),
+    output_field=models.SmallIntegerField(),
+)
+
+
+class TaskQuerySet(AuditedQuerySet["Task"]):
+    def open(self) -> "TaskQuerySet":
+        return self.filter(status__in=TASK_OPEN, deleted_at=None)
+
+    def by_rank(self) -> "TaskQuerySet":
+        """The order in which work is handed out: priority by rank, then age."""
+        return self.order_by(RANK, "created_at", "task_id")
+
+
+class Task(AuditedModel):
+    """One piece of work for one agent. A retry is a new row with its own attempt, on the same trace."""
+
+    task_id = IdField()
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="tasks", db_index=False)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="tasks", db_index=False)
+    task_type = models.TextField(choices=TaskType, help_text="What is to be done.")
+    priority = models.TextField(choices=TaskPriority, help_text="High goes first.")
+    status = models.TextField(choices=TaskStatus, help_text="Where it stands.")
+    context = models.JSONField(help_text="What the agent is given to work from.")
+    attempt = models.IntegerField(default=0, db_default=0, help_text="0 for the first try.")
+    max_attempts = models.IntegerField(default=3, db_default=3, help_text="How many tries there are in all.")
+    parent_task = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="retries",
+        db_index=False,
+        help_text="The try before this one, or the task that asked for it.",
+    )
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+    trace_id = models.TextField(
+        default=new_trace_id,
+        db_default=FreshTraceId(),
+        validators=[RegexValidator(TRACE_ID)],
+        help_text="One trace from the plan to the metrics; a retry stays on its parent's.",
+    )
+    title = models.TextField(null=True, blank=True, help_text="What people call it.")
+    error = models.TextField(null=True, blank=True, help_text="Why it failed.")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Not handed out before this.")
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Hidden since; never removed.")
+    reserve_etb = Money(default=0, db_default=0, help_text="What it may cost; reserved when it is handed out.")
+    cost_etb = Money(default=0, db_default=0, help_text="What it did cost.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_column="created_by",
+        db_index=False,
+        related_name="+",
+        help_text="The person who planned it, and who therefore approves nothing that comes of it.",
+    )
+    lease_id = models.UUIDField(null=True, blank=True, editable=False, help_text="Held by the worker that has it.")
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its lease ends.")
+    lease_epoch = models.IntegerField(
+        null=True, blank=True, editable=False, help_text="The epoch (campaign's and system's) in which it began."
+    )
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was handed out.")
+
+    audit = AuditSpec(EntityType.TASK, trace="trace_id", campaign="campaign_id")
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        db_table = "task"
+        constraints = [
+            one_of("task_type", "task", TaskType),
+            one_of("priority", "task", TaskPriority),
+            one_of("status", "task", TaskStatus),
+            at_least("attempt", "task", 0),
+            at_least("max_attempts", "task", 0),
+            at_least("reserve_etb", "task", 0),
+            at_least("cost_etb", "task", 0),
+            json_shaped("context", "task"),
+            models.CheckConstraint(
+                name="task_trace_id_check",
+                condition=Q(trace_id__regex=f"^{TRACE_ID.pattern}$"),
+                violation_error_message="trace_id must be 32 lowercase hex digits.",
+            ),
+            models.CheckConstraint(
+                name="task_lease_check",
+                condition=Q(lease_id=None, lease_expires_at=None)
+                | Q(lease_id__isnull=False, lease_expires_at__isnull=False, status=TaskStatus.IN_PROGRESS),
+                violation_error_message="A lease exists only while a task is in progress.",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["campaign"], name="idx_task_campaign"),
+            models.Index(fields=["agent"], name="idx_task_agent"),
+            models.Index(fields=["status"], name="idx_task_status"),
+            models.Index(fields=["task_type", "status"], name="idx_task_type_status"),
+            models.Index(fields=["created_at"], name="idx_task_created"),
+            models.Index(fields=["trace_id"], name="idx_task_trace"),
+            models.Index(fields=["parent_task"], name="idx_task_parent", condition=Q(parent_task__isnull=False)),
+            # What is handed out next, campaign by campaign: the backlog of a paused campaign costs nothing.
+            models.Index(
+                F("campaign_id"), RANK, F("created_at"), name="idx_task_pending", condition=Q(status=TaskStatus.PENDING)
+            ),
+        ]
+        triggers = [
+            *MUTABLE,
+            Transitions(initial=TASK_INITIAL, transitions=TASK_TRANSITIONS),
+            DefinerGuard(
+                name="begin",
+                operation=pgtrigger.Insert,
+                func="""
+                    IF NEW.parent_task_id IS NOT NULL THEN
+                        NEW.trace_id = COALESCE(
+                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            DefinerGuard(
+                name="lease",
+                operation=pgtrigger.UpdateOf("status"),
+                func=f"""
+                    IF OLD.status = 'in_progress' AND NEW.status = 'done'
+                            AND NOT NEW.task_type = ANY ({array(sorted(UNREVIEWED_TYPES))}) THEN
+                        {refusal("task", "status_transition", "a % task is reviewed before it is done", "NEW.task_type")}
+                    END IF;
+                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN
+                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.
+                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
+                        FROM campaign c CROSS JOIN system_control s
+                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
+                    ELSIF NEW.status <> 'in_progress' THEN
+                        NEW.lease_id = NULL;
+                        NEW.lease_expires_at = NULL;
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or f"{self.get_task_type_display()} for {self.agent_id}"
+
+    @property
+    def is_leased(self) -> bool:
+        return self.lease_expires_at is not None and self.lease_expires_at > timezone.now()
+
+    @property
+    def tries_left(self) -> int:
+        """How many more attempts there may be after this one."""
+        return max(self.max_attempts - self.attempt - 1, 0)
+
+    def makers(self) -> Iterable[object]:
+        """The people who answer for what this task makes: nobody approves what they made."""
+        return {self.created_by_id, self.agent.owner_id} - {None}

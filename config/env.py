@@ -1,0 +1,70 @@
+"""Settings from the environment, and the sentence for one that cannot be used.
+
+A bad value ends the process before anything else happens: settings are read while Django starts, and a stack trace
+there would hide the one thing that the operator needs, the name of the variable.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dj_database_url
+from environs import Env, EnvError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+APP_ROLE = "gatehouse_app"
+
+T = TypeVar("T")
+env = Env()
+
+
+class BadSetting(SystemExit):
+    """Ends the start with one sentence that names the variable; exit status 2."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(2)
+        self.sentence = f"{name} {problem}"
+        import sys
+
+        print(f"Gatehouse cannot start: {self.sentence}", file=sys.stderr)
+
+
+def read(kind: Callable[..., T], name: str, default: T, *, must: str) -> T:
+    """The variable as `kind` (a reader of `env`); `must` completes "NAME must …" for the person who mistyped it."""
+    try:
+        return kind(name, default)
+    except EnvError:
+        raise BadSetting(name, f"must {must}; it is {env.str(name)!r}.") from None
+
+
+def port(name: str, default: int) -> int:
+    number = read(env.int, name, default, must="be a port number")
+    if not 1 <= number <= 65535:
+        raise BadSetting(name, f"must be a port number from 1 to 65535; it is {number}.")
+    return number
+
+
+def database(name: str, url: str) -> dict[str, Any]:
+    """Django's settings for one PostgreSQL URL; `name` is the variable to blame."""
+    try:
+        parsed = dict(dj_database_url.parse(url))
+    except ValueError as error:
+        raise BadSetting(name, f"is not a database address: {error}.") from None
+    if "postgresql" not in str(parsed["ENGINE"]):
+        raise BadSetting(name, "must begin with postgresql://; Gatehouse runs on PostgreSQL 18 only.")
+    if not parsed["NAME"]:
+        raise BadSetting(name, "names no database: write postgresql://user:password@host:5432/database.")
+    parsed["ENGINE"] = "config.postgresql"
+    return parsed
+
+
+def app_database(name: str, url: str) -> dict[str, Any]:
+    """The connection of the web processes: whoever logs in, the statements run as `gatehouse_app`.
+
+    A login of another name (the owner's, on a small installation) takes that role on after connecting. That is
+    session state, so behind PgBouncer the login must be `gatehouse_app` itself.
+    """
+    parsed = database(name, url)
+    if parsed["USER"] != APP_ROLE:
+        parsed.setdefault("OPTIONS", {})["assume_role"] = APP_ROLE
+    return parsed

@@ -1,0 +1,160 @@
+"""`manage.py serve`: the web server with the clock beside it, until Ctrl-C."""
+
+import errno
+import http.client
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, close_old_connections
+
+from config import embedded
+from config.management.commands.setup import remembered_login
+
+log = logging.getLogger(__name__)
+
+CLOCK_SECONDS = 15  # how often due work is looked for
+GRACE_SECONDS = 5  # how long requests under way may take when the server ends
+READY_SECONDS = 60
+WORKERS, THREADS = 2, 8
+
+
+class Command(BaseCommand):
+    help = "Serve the console and the API, and do due work every 15 seconds, until Ctrl-C."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="first do what `setup --demo` does")
+
+    def handle(self, *args: Any, demo: bool, **options: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        with suppress(KeyboardInterrupt), listen() as listener:  # first of all: nothing is begun on a port in use
+            try:
+                with embedded.running(settings.HOME) if settings.EMBEDDED else nullcontext():
+                    if demo:
+                        call_command("setup", demo=True, stdout=self.stdout)
+                    self.serve(listener)
+            except embedded.ServerProblem as problem:
+                raise CommandError(str(problem)) from None
+
+    def serve(self, listener: socket.socket) -> None:
+        """Gunicorn as a child, whatever ends us: its `when_ready` watches the pipe that only we hold open."""
+        watched, ours = os.pipe()
+        environment = {**os.environ, "GATEHOUSE_PARENT_PIPE": str(watched)}
+        child = subprocess.Popen(
+            [*gunicorn_command(listener), "config.wsgi"],
+            env=environment,
+            cwd=settings.BASE_DIR,
+            pass_fds=[listener.fileno(), watched],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
+        )
+        os.close(watched)
+        try:
+            wait_until_ready(child, listener)
+            self.stdout.write(f"Gatehouse is at {address(listener)} (Ctrl-C stops it).")
+            if login := remembered_login():
+                self.stdout.write(login)
+            self.stdout.flush()
+            keep_the_clock(child)
+        finally:
+            end(child)
+            os.close(ours)
+
+
+def listen() -> socket.socket:
+    host = os.environ.get("HOST") or "127.0.0.1"
+    try:
+        family = socket.getaddrinfo(host, settings.PORT, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, settings.PORT), family=family, backlog=512)
+    except PermissionError:
+        raise CommandError(f"PORT {settings.PORT} may not be used by this user; choose one above 1023.") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CommandError(f"PORT {settings.PORT} is in use; stop what listens there or set another.") from None
+        raise CommandError(f"HOST must be an address of this machine; it is {host!r}.") from None
+
+
+def gunicorn_command(listener: socket.socket) -> list[str]:
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:config.gunicorn", "--no-control-socket"]
+    command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--log-level", "warning"]
+    return [*command, f"--workers={WORKERS}", f"--threads={THREADS}", f"--graceful-timeout={GRACE_SECONDS}"]
+
+
+def address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def wait_until_ready(child: subprocess.Popen[bytes], listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        refuse_when_ended(child)
+        connection = http.client.HTTPConnection(host, port, timeout=1)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status < 500:
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise CommandError(f"The web server does not answer after {READY_SECONDS} seconds.")
+
+
+def keep_the_clock(child: subprocess.Popen[bytes]) -> None:
+    due = 0.0
+    while True:
+        refuse_when_ended(child)
+        if time.monotonic() >= due:
+            do_due_work()
+            due = time.monotonic() + CLOCK_SECONDS
+        time.sleep(0.2)
+
+
+def do_due_work() -> None:
+    """A failure is written down and tried again at the next stroke: the console stays up without its clock."""
+    if "run_due" not in get_commands():
+        return
+    try:
+        call_command("run_due")
+    except (CommandError, DatabaseError) as error:
+        log.error("Due work failed: %s", str(error).strip())
+    except Exception:
+        log.exception("Due work failed")
+    finally:
+        close_old_connections()
+
+
+def refuse_when_ended(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:
+        raise CommandError(f"The web server ended by itself (status {child.returncode}); the lines above say why.")
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Lets requests under way finish; a second Ctrl-C does not leave processes behind."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    child.terminate()
+    try:
+        child.wait(GRACE_SECONDS + 2)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

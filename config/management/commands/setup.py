@@ -1,0 +1,83 @@
+"""`manage.py setup`: everything a server needs before it serves; harmless and quick when it is all there."""
+
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command, get_commands
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, NotSupportedError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+OLDEST_POSTGRESQL = 18
+
+
+class Command(BaseCommand):
+    help = "Create the roles, bring the schema up to date, make the coming months; with --demo, data to look at."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--demo", action="store_true", help="load the demo on the first start, when no user exists")
+
+    def handle(self, *args: Any, demo: bool, **options: Any) -> None:
+        variable = "MIGRATOR_DATABASE_URL" if settings.MIGRATOR_DATABASE_URL else "DATABASE_URL"
+        check_connection("migrator", variable)
+        self.call("create_roles")
+        check_connection("default", "DATABASE_URL")
+        if schema_is_current():
+            self.stdout.write("schema is up to date")
+        else:
+            call_command("migrate", verbosity=0, stdout=self.stdout)
+            self.stdout.write("schema was brought up to date")
+        self.call("rotate_partitions")
+        if demo and not get_user_model().objects.exists():
+            remember_login(self.call("load_demo"))
+
+    def call(self, command: str) -> Any:
+        if command in get_commands():
+            return call_command(command, stdout=self.stdout)
+        return None
+
+
+def check_connection(alias: str, variable: str) -> None:
+    """One sentence with the variable to mend; the driver's own words are kept to their first line."""
+    connection = connections[alias]
+    try:
+        connection.ensure_connection()
+        major = int(getattr(connection, "pg_version", 0)) // 10_000
+    except NotSupportedError:
+        major = 0
+    except DatabaseError as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise CommandError(f"{variable} cannot be used: {reason}") from None
+    if major < OLDEST_POSTGRESQL:
+        found = f"version {major}" if major else "an older version"
+        raise CommandError(f"{variable} names a PostgreSQL of {found}; Gatehouse needs {OLDEST_POSTGRESQL} or newer.")
+
+
+def schema_is_current() -> bool:
+    executor = MigrationExecutor(connections["migrator"])
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+
+def login_file() -> Path:
+    return Path(settings.HOME) / "demo_login"
+
+
+def remember_login(login: Any) -> None:
+    """The demo's login is shown at every start, so it is kept; only where Gatehouse brought its own database."""
+    if login and settings.EMBEDDED:
+        login_file().unlink(missing_ok=True)
+        with open(os.open(login_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(str(login).strip() + "\n")
+
+
+def remembered_login() -> str:
+    """The line to show, or nothing."""
+    try:
+        return login_file().read_text().strip() if settings.EMBEDDED else ""
+    except OSError:
+        return ""

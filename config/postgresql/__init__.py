@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend, with the schema spelled as the specifications spell it."""

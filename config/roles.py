@@ -1,0 +1,94 @@
+"""The database's roles, and what each may do. One registry for all tables: what a model is decides what is granted.
+
+`gatehouse_app` serves people and the agent API, `gatehouse_agent` agents that speak SQL, `gatehouse_readonly`
+analysts. None of them owns anything. Months of partitioned tables get no grants of their own, so that nobody writes
+around the parent's triggers.
+"""
+
+from collections.abc import Iterator
+
+from django.apps import apps
+from django.db import connections, models, transaction
+from psycopg import sql
+
+from agents.models import Agent, ApiToken
+from campaigns.models import Campaign, Task
+from content.models import Artifact, PublishRecord, ReviewDecision, VideoAsset
+from metrics.models import MetricEvent
+
+APP, AGENT, READONLY = "gatehouse_app", "gatehouse_agent", "gatehouse_readonly"
+ROLES = (APP, AGENT, READONLY)
+
+# What an agent in another language reads and writes: the specification's tables.
+AGENT_TABLES = {Campaign, Agent, Task, Artifact, VideoAsset, ReviewDecision, PublishRecord, MetricEvent}
+# Secrets and sessions are nobody's to read but the application's.
+PRIVATE = {ApiToken, *apps.get_app_config("sessions").get_models(), *apps.get_app_config("axes").get_models()}
+OURS = ("audit", "accounts", "agents", "campaigns", "content", "metrics")
+
+
+def existing(using: str) -> set[str]:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(ROLES)])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def create(using: str, passwords: dict[str, str]) -> list[str]:
+    """Make the roles that are missing and return their names.
+
+    A password is set where one is known (the one in DATABASE_URL), so that the address works as it is written. The
+    creator may take each role on, which migrations and tests do.
+    """
+    made = [role for role in ROLES if role not in existing(using)]
+    with connections[using].cursor() as cursor:
+        for role in made:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(role)))
+        for role in (role for role in made if role in passwords):
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(passwords[role]))
+            )
+    return made
+
+
+def grant(using: str) -> None:
+    """Give each role exactly what it needs on every table that exists. Safe to call again."""
+    roles = existing(using)
+    tables = connections[using].introspection.table_names(include_views=True)
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        for role, privileges, table in _grants():
+            if role in roles and table in tables:  # before the first migrate there are none
+                name = sql.Identifier(table)
+                cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, sql.Identifier(role)))
+                if privileges:
+                    cursor.execute(
+                        sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), name, sql.Identifier(role))
+                    )
+        for role in roles:
+            cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
+        if APP in roles:  # Django's own tables count with sequences
+            cursor.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(APP)))
+
+
+def _grants() -> Iterator[tuple[str, str, str]]:
+    """(role, privileges, table) for every table of every model, and for the views."""
+    for model in apps.get_models(include_auto_created=True):
+        table, app_label = model._meta.db_table, model._meta.app_label
+        ours = app_label in OURS and not model._meta.auto_created
+        if getattr(model, "immutable", False):
+            writes = "SELECT, INSERT"
+        elif ours:
+            writes = "SELECT, INSERT, UPDATE"
+        else:
+            writes = "SELECT, INSERT, UPDATE, DELETE"
+        yield APP, writes, table
+        yield AGENT, writes if model in AGENT_TABLES else _agent_reads(model, ours), table
+        yield READONLY, "" if model in PRIVATE else "SELECT", table
+    for role in (APP, AGENT, READONLY):
+        yield role, "SELECT", "django_migrations"
+        yield role, "SELECT", "schema_migrations"
+
+
+def _agent_reads(model: type[models.Model], ours: bool) -> str:
+    if model._meta.db_table == "audit_log":
+        return "SELECT, INSERT"
+    return "SELECT" if ours and model not in PRIVATE and model._meta.app_label != "accounts" else ""

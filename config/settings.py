@@ -1,0 +1,166 @@
+"""Django's settings. Every choice that a deployment makes is an environment variable, read through `config.env`."""
+
+import django_stubs_ext
+from csp.constants import NONE, SELF
+
+from config import embedded
+from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read
+
+django_stubs_ext.monkeypatch()  # ModelAdmin[T] and Field[S, G] may be written at run time too
+
+ENVIRONMENT = env.str("ENVIRONMENT", "local")  # shown beside the name of the console
+DEBUG = read(env.bool, "DEBUG", False, must="be true or false")
+PORT = port("PORT", 8000)
+ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], must="be host names with commas")
+CSRF_TRUSTED_ORIGINS = read(env.list, "CSRF_TRUSTED_ORIGINS", [], must="be origins with commas")
+for origin in CSRF_TRUSTED_ORIGINS:
+    if "://" not in origin:
+        raise BadSetting("CSRF_TRUSTED_ORIGINS", f"needs the scheme too, as in https://{origin}.")
+
+# Without DATABASE_URL Gatehouse brings its own PostgreSQL 18, with its data in HOME.
+HOME = embedded.home()
+DATABASE_URL = env.str("DATABASE_URL", "")
+EMBEDDED = not DATABASE_URL
+MIGRATOR_DATABASE_URL = env.str("MIGRATOR_DATABASE_URL", "")
+
+# "default" is what serves people and agents, and always acts as gatehouse_app. "migrator" owns the schema; only
+# commands that change the schema ask for it, by name.
+if EMBEDDED:
+    DATABASES = {
+        "default": app_database("DATABASE_URL", embedded.url("gatehouse_app")),
+        "migrator": database("MIGRATOR_DATABASE_URL", embedded.url("gatehouse_migrator")),
+    }
+else:
+    DATABASES = {
+        "default": app_database("DATABASE_URL", DATABASE_URL),
+        "migrator": (
+            database("MIGRATOR_DATABASE_URL", MIGRATOR_DATABASE_URL)
+            if MIGRATOR_DATABASE_URL
+            else database("DATABASE_URL", DATABASE_URL)
+        ),
+    }
+for alias in DATABASES.values():
+    alias["DISABLE_SERVER_SIDE_CURSORS"] = True  # PgBouncer in transaction mode keeps no cursor between statements
+    alias["CONN_MAX_AGE"] = 60
+    alias["CONN_HEALTH_CHECKS"] = True
+
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY:
+    if not EMBEDDED:
+        raise BadSetting("SECRET_KEY", "must be set where DATABASE_URL is: a long random text, the same on every host.")
+    SECRET_KEY = embedded.secret_key()
+
+INSTALLED_APPS = [
+    "config.apps.ConsoleConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "axes",
+    "csp",
+    "pgtrigger",
+    "audit",
+    "accounts",
+    "agents",
+    "campaigns",
+    "content",
+    "metrics",
+    "config.apps.ConfigConfig",  # last: its post_migrate needs the permissions of all the others
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.TraceMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# Five wrong passwords for one name from one address: wait fifteen minutes.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
+AXES_SENSITIVE_PARAMETERS = ["password"]
+AXES_VERBOSE = False
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static.root"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = EMBEDDED  # the two-command start serves without collectstatic
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": HOME / "content"}},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if EMBEDDED
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        ),
+    },
+}
+
+# Seconds during which a person may take a decision back; the post leaves no earlier.
+REVIEW_UNDO_SECONDS = read(env.int, "REVIEW_UNDO_SECONDS", 60, must="be a number of seconds")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}

@@ -1,0 +1,1494 @@
+import audit.base
+import audit.triggers
+import django.core.validators
+import django.db.models.deletion
+import django.db.models.lookups
+import django.utils.timezone
+import pgtrigger.compiler
+import pgtrigger.migrations
+import re
+from django.conf import settings
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("agents", "0002_agent_links"),
+        ("campaigns", "0001_campaign_and_task"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Artifact",
+            fields=[
+                (
+                    "artifact_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="artifacts",
+                        to="campaigns.task",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="artifacts",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "artifact_type",
+                    models.TextField(
+                        choices=[
+                            ("text", "text"),
+                            ("image", "image"),
+                            ("video", "video"),
+                            ("plan", "plan"),
+                            ("metrics_batch", "metrics batch"),
+                        ],
+                        help_text="What it is.",
+                    ),
+                ),
+                (
+                    "version",
+                    models.IntegerField(
+                        help_text="Counts from 1 along a task and its retries."
+                    ),
+                ),
+                (
+                    "content_ref",
+                    models.TextField(
+                        help_text="A key in the content store, or an https or s3 reference."
+                    ),
+                ),
+                (
+                    "metadata",
+                    models.JSONField(
+                        blank=True,
+                        help_text="What the maker tells about it.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "sources",
+                    models.JSONField(
+                        blank=True, help_text="What it rests on.", null=True
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "content_sha256",
+                    audit.base.Sha256Field(
+                        help_text="SHA-256 of the content: what exactly is reviewed and published. Of the reference when nobody gave it.",
+                        max_length=64,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "artifact",
+            },
+        ),
+        migrations.CreateModel(
+            name="ReviewDecision",
+            fields=[
+                (
+                    "review_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="campaigns.task",
+                    ),
+                ),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="content.artifact",
+                    ),
+                ),
+                (
+                    "decision",
+                    models.TextField(
+                        choices=[
+                            ("approve", "approve"),
+                            ("reject", "reject"),
+                            ("escalate", "escalate"),
+                        ],
+                        help_text="What was decided.",
+                    ),
+                ),
+                (
+                    "confidence_score",
+                    models.DecimalField(
+                        decimal_places=3,
+                        help_text="From 0 to 1; a person's decision has 1.000.",
+                        max_digits=4,
+                    ),
+                ),
+                ("reasons", models.JSONField(help_text="Why.")),
+                (
+                    "policy_hits",
+                    models.JSONField(
+                        blank=True, help_text="The policies that it touches.", null=True
+                    ),
+                ),
+                (
+                    "next_action",
+                    models.TextField(
+                        choices=[
+                            ("publish", "publish"),
+                            ("retry", "retry"),
+                            ("human_review", "review by a person"),
+                        ],
+                        help_text="What follows.",
+                    ),
+                ),
+                (
+                    "reviewer_type",
+                    models.TextField(
+                        choices=[("judge", "judge"), ("human", "person")],
+                        help_text="Who decided.",
+                    ),
+                ),
+                (
+                    "reviewer_id",
+                    models.TextField(
+                        blank=True,
+                        help_text="user:<id>, or the judge's agent.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "artifact_sha256",
+                    audit.base.Sha256Field(
+                        help_text="The content that was seen.", max_length=64
+                    ),
+                ),
+                (
+                    "trace_id",
+                    models.TextField(
+                        help_text="The task's trace.",
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                re.compile("[0-9a-f]{32}")
+                            )
+                        ],
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "review_decision",
+            },
+        ),
+        migrations.CreateModel(
+            name="PublishRecord",
+            fields=[
+                (
+                    "publish_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publish_records",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publish_records",
+                        to="content.artifact",
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it goes.")),
+                (
+                    "platform_post_id",
+                    models.TextField(
+                        blank=True, help_text="What the platform calls it.", null=True
+                    ),
+                ),
+                (
+                    "disclosure_level",
+                    models.TextField(
+                        choices=[
+                            ("automated", "made by an agent"),
+                            ("assisted", "made with an agent's help"),
+                            ("none", "not disclosed"),
+                        ],
+                        help_text="What the audience is told of its making.",
+                    ),
+                ),
+                (
+                    "status",
+                    models.TextField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("published", "published"),
+                            ("failed", "failed"),
+                        ],
+                        help_text="Where it stands.",
+                    ),
+                ),
+                (
+                    "published_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When it appeared.", null=True
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        help_text="The approval that allows it. Without one it is never handed to a publisher.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="publish_records",
+                        to="content.reviewdecision",
+                    ),
+                ),
+                (
+                    "adopted",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Was out before Gatehouse met it.",
+                    ),
+                ),
+                (
+                    "content_sha256",
+                    audit.base.Sha256Field(
+                        help_text="The content that may be posted, and no other.",
+                        max_length=64,
+                    ),
+                ),
+                (
+                    "scheduled_for",
+                    models.DateTimeField(
+                        blank=True, help_text="Leaves no earlier than this.", null=True
+                    ),
+                ),
+                (
+                    "hold",
+                    models.TextField(
+                        blank=True,
+                        choices=[
+                            ("operator", "held by an operator"),
+                            ("campaign", "held with its campaign"),
+                            ("outcome_unknown", "outcome unknown"),
+                        ],
+                        help_text="Why it does not leave.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "error",
+                    models.TextField(blank=True, help_text="Why it failed.", null=True),
+                ),
+                (
+                    "attempt",
+                    models.IntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="0 for the first try; a retry is a new row.",
+                    ),
+                ),
+                (
+                    "lease_id",
+                    models.UUIDField(
+                        blank=True,
+                        editable=False,
+                        help_text="Held by the publisher that has it.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "lease_expires_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When its lease ends.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "lease_epoch",
+                    models.IntegerField(
+                        blank=True,
+                        editable=False,
+                        help_text="The epoch in which it began.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "claimed_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="When it was handed out.",
+                        null=True,
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "publish_record",
+            },
+        ),
+        migrations.CreateModel(
+            name="ReviewItem",
+            fields=[
+                (
+                    "review_item_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_items",
+                        to="content.artifact",
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_items",
+                        to="campaigns.task",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_items",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "reason",
+                    models.TextField(
+                        choices=[
+                            ("escalated", "escalated"),
+                            ("low_confidence", "judge unsure"),
+                            ("policy_hit", "policy hit"),
+                            ("no_judge", "no judge in time"),
+                            ("blind_sample", "routine check"),
+                        ],
+                        help_text="Why it waits for a person.",
+                    ),
+                ),
+                (
+                    "status",
+                    models.TextField(
+                        choices=[
+                            ("open", "open"),
+                            ("decided", "decided"),
+                            ("withdrawn", "withdrawn"),
+                        ],
+                        db_default="open",
+                        default="open",
+                    ),
+                ),
+                (
+                    "risk",
+                    models.DecimalField(
+                        db_default=0,
+                        decimal_places=3,
+                        default=0,
+                        help_text="From 0 to 1; the riskiest is shown first.",
+                        max_digits=4,
+                    ),
+                ),
+                (
+                    "opened_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="Since when it waits.",
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When somebody should have decided.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "claimed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_column="claimed_by",
+                        db_index=False,
+                        help_text="Who is looking at it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "claimed_until",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When that claim ends by itself.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_items",
+                        to="content.reviewdecision",
+                    ),
+                ),
+                (
+                    "level",
+                    models.SmallIntegerField(
+                        db_default=1,
+                        default=1,
+                        help_text="2: escalated to another person.",
+                    ),
+                ),
+                (
+                    "undone_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When the decision was taken back.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "undone_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_column="undone_by",
+                        db_index=False,
+                        help_text="Who took it back.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "version",
+                    models.IntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Grows with each change; a stale form is told.",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "review_item",
+                "permissions": [
+                    (
+                        "decide_reviewitem",
+                        "Can approve, reject and escalate what waits for a person",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="VideoAsset",
+            fields=[
+                (
+                    "video_asset_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="video_assets",
+                        to="agents.agent",
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="video_assets",
+                        to="campaigns.task",
+                    ),
+                ),
+                (
+                    "artifact",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="video_assets",
+                        to="content.artifact",
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it is to be shown.")),
+                (
+                    "tier",
+                    models.TextField(
+                        blank=True,
+                        help_text="The quality that was asked for.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "character_reference_id",
+                    models.TextField(
+                        blank=True, help_text="The look that it keeps.", null=True
+                    ),
+                ),
+                (
+                    "status",
+                    models.TextField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("rendering", "rendering"),
+                            ("ready", "ready"),
+                            ("failed", "failed"),
+                            ("archived", "archived"),
+                        ],
+                        help_text="Where it stands.",
+                    ),
+                ),
+                (
+                    "metadata",
+                    models.JSONField(
+                        blank=True,
+                        help_text="Duration, resolution, external_url and the like.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "video_asset",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="artifact",
+            index=models.Index(fields=["task"], name="idx_artifact_task"),
+        ),
+        migrations.AddIndex(
+            model_name="artifact",
+            index=models.Index(fields=["campaign"], name="idx_artifact_campaign"),
+        ),
+        migrations.AddIndex(
+            model_name="artifact",
+            index=models.Index(fields=["artifact_type"], name="idx_artifact_type"),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "artifact_type__in",
+                        ["text", "image", "video", "plan", "metrics_batch"],
+                    )
+                ),
+                name="artifact_artifact_type_check",
+                violation_error_message="artifact_type must be one of: text, image, video, plan, metrics_batch.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("version__gte", 1)),
+                name="artifact_version_check",
+                violation_error_message="version must be 1 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("metadata")), ["object", "array"]
+                ),
+                name="artifact_metadata_check",
+                violation_error_message="metadata must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("sources")), ["object", "array"]
+                ),
+                name="artifact_sources_check",
+                violation_error_message="sources must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.UniqueConstraint(
+                fields=("task", "artifact_type", "version"),
+                name="artifact_task_id_artifact_type_version_key",
+                violation_error_message="This task already has that version.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="artifact",
+            trigger=pgtrigger.compiler.Trigger(
+                name="immutable",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of artifact never change' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_immutable';",
+                    hash="b0d6c8ee57e8edcfe533bd43a0d14172a384431f",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_immutable_c7da0",
+                    table="artifact",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="artifact",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of artifact are never deleted' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_no_delete';",
+                    hash="63ca2de69274d5252ecb6ca2c6d3c87a4274c5cf",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_28d5a",
+                    table="artifact",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="artifact",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'artifact is never truncated' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="e162c6cc9b53768447a681463538d5577aec7a29",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_4d4f6",
+                    table="artifact",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="artifact",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="89c3cda89de8af41003513603c92a6ff216a3422",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_9ce09",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="artifact",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="artifact",
+            trigger=pgtrigger.compiler.Trigger(
+                name="fence",
+                sql=audit.triggers.GuardSql(
+                    declare="DECLARE begun integer; present integer; owner uuid;",
+                    func="\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        NEW.content_sha256 = encode(sha256(convert_to(NEW.content_ref, 'UTF8')), 'hex');\n                    END IF;\n                    -- The key share lock makes a halt wait for this artifact, or this artifact see the halt.\n                    SELECT t.lease_epoch, c.epoch + s.epoch, t.campaign_id INTO begun, present, owner\n                    FROM task t JOIN campaign c ON c.campaign_id = t.campaign_id CROSS JOIN system_control s\n                    WHERE t.task_id = NEW.task_id FOR KEY SHARE OF c, s;\n                    IF begun < present THEN\n                        RAISE EXCEPTION 'this work began before a halt and no longer counts' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_epoch_fence';\n                    END IF;\n                    IF owner <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'an artifact belongs to the campaign of its task' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_campaign_of_task';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="4944d96b4cb6b994f0ac26e809c82a8f24a3490b",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation="INSERT",
+                    pgid="pgtrigger_fence_e6553",
+                    table="artifact",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(fields=["task"], name="idx_review_task"),
+        ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(fields=["artifact"], name="idx_review_artifact"),
+        ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(fields=["decision"], name="idx_review_decision"),
+        ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(
+                fields=["reviewer_type"], name="idx_review_reviewer_type"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("decision__in", ["approve", "reject", "escalate"])),
+                name="review_decision_decision_check",
+                violation_error_message="decision must be one of: approve, reject, escalate.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("confidence_score__gte", 0), ("confidence_score__lte", 1)
+                ),
+                name="review_decision_confidence_score_check",
+                violation_error_message="confidence_score must be between 0 and 1.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("reasons")), ["object", "array"]
+                ),
+                name="review_decision_reasons_check",
+                violation_error_message="reasons must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("policy_hits")), ["object", "array"]
+                ),
+                name="review_decision_policy_hits_check",
+                violation_error_message="policy_hits must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("next_action__in", ["publish", "retry", "human_review"])
+                ),
+                name="review_decision_next_action_check",
+                violation_error_message="next_action must be one of: publish, retry, human_review.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reviewer_type__in", ["judge", "human"])),
+                name="review_decision_reviewer_type_check",
+                violation_error_message="reviewer_type must be one of: judge, human.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewdecision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="immutable",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of review_decision never change' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_immutable';",
+                    hash="7304436418a16db7e415664c384f9fb7f070f873",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_immutable_9b567",
+                    table="review_decision",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewdecision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of review_decision are never deleted' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_no_delete';",
+                    hash="fedc4c285a4af03868eb8739260344d82bb3d2d7",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_da4ba",
+                    table="review_decision",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewdecision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'review_decision is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="582331bc8715950ee7a5919401e9fb9cbea2d914",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_15715",
+                    table="review_decision",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewdecision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="4ee5cebcb94c74fe5c3db330349856a51cf787b9",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_28acf",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="review_decision",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewdecision",
+            trigger=pgtrigger.compiler.Trigger(
+                name="binding",
+                sql=audit.triggers.GuardSql(
+                    declare="DECLARE seen record; maker record;",
+                    func="\n                    SELECT content_sha256, task_id INTO seen FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    SELECT t.trace_id, t.agent_id, t.created_by, a.owner_id INTO maker\n                    FROM task t JOIN agent a ON a.agent_id = t.agent_id WHERE t.task_id = NEW.task_id;\n                    IF COALESCE(trim(NEW.artifact_sha256), '') = '' THEN\n                        -- An unknown artifact or task is left to the foreign keys, which say so by name.\n                        NEW.artifact_sha256 = COALESCE(seen.content_sha256, repeat('0', 64));\n                    ELSIF NEW.artifact_sha256 <> seen.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_artifact_sha256_match';\n                    END IF;\n                    IF seen.task_id <> NEW.task_id AND maker.trace_id IS NOT NULL THEN\n                        RAISE EXCEPTION 'a decision is on the task of its artifact' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_task_of_artifact';\n                    END IF;\n                    NEW.trace_id = COALESCE(maker.trace_id, repeat('0', 32));\n                    IF NEW.decision = 'approve' AND NEW.reviewer_id IN (\n                            maker.agent_id, 'user:' || maker.created_by, 'user:' || maker.owner_id) THEN\n                        RAISE EXCEPTION 'nobody approves what they made' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_not_by_maker';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="f91c9b847bb755a83dae8b5027508563a67ae205",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation="INSERT",
+                    pgid="pgtrigger_binding_95265",
+                    table="review_decision",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["campaign"], name="idx_publish_campaign"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["platform"], name="idx_publish_platform"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["status"], name="idx_publish_status"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["published_at"], name="idx_publish_time"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["artifact"], name="idx_publish_artifact"),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("disclosure_level__in", ["automated", "assisted", "none"])
+                ),
+                name="publish_record_disclosure_level_check",
+                violation_error_message="disclosure_level must be one of: automated, assisted, none.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["queued", "published", "failed"])),
+                name="publish_record_status_check",
+                violation_error_message="status must be one of: queued, published, failed.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("hold__in", ["operator", "campaign", "outcome_unknown"])
+                ),
+                name="publish_record_hold_check",
+                violation_error_message="hold must be one of: operator, campaign, outcome_unknown.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("attempt__gte", 0)),
+                name="publish_record_attempt_check",
+                violation_error_message="attempt must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lease_expires_at", None), ("lease_id", None)),
+                    models.Q(
+                        ("lease_expires_at__isnull", False),
+                        ("lease_id__isnull", False),
+                        ("status", "queued"),
+                    ),
+                    _connector="OR",
+                ),
+                name="publish_record_lease_check",
+                violation_error_message="A lease exists only while a post is queued.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "failed"), _negated=True),
+                fields=("artifact", "platform"),
+                name="publish_record_live_key",
+                violation_error_message="This artifact is already queued or published on that platform.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("platform_post_id__isnull", False)),
+                fields=("platform", "platform_post_id"),
+                name="publish_record_platform_post_key",
+                violation_error_message="Another record already has that post of that platform.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.publish_id IS DISTINCT FROM OLD.publish_id THEN\n                RAISE EXCEPTION 'the key of a publish_record never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="79fe0ac667b8180da528395f7493d01e7c0db6ef",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_fdbfb",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of publish_record are never deleted' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_no_delete';",
+                    hash="d7bae394b0b1104b4afd2714978f7678dc458bf7",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_9922a",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'publish_record is never truncated' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="fd6db549052ca93b5212b1e0860c0fb42c471d2e",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_c7597",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="a23fb48e9f6fa9c55f359af192f774933bc4c48b",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_3b728",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="publish_record",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="877f43096b93ff2d32ebf5be77ff05ccac0246c8",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_74a6b",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="publish_record",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['failed', 'published', 'queued']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['queued']::text[]) THEN\n                    RAISE EXCEPTION 'a publish_record does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['queued>failed', 'queued>published']::text[]) THEN\n                RAISE EXCEPTION 'a publish_record does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="164f20fd41e9aaff177e8a8e215d21d0e4b786f2",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_d1184",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="binding",
+                sql=audit.triggers.GuardSql(
+                    declare="DECLARE made record; allowed record;",
+                    func="\n                    SELECT content_sha256, content_ref, campaign_id INTO made\n                    FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        -- An unknown artifact is left to the foreign key, which says so by name.\n                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));\n                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_content_sha256_match';\n                    END IF;\n                    IF made.campaign_id <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'a post belongs to its artifact''s campaign' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_of_artifact';\n                    END IF;\n                    SELECT decision, artifact_id, artifact_sha256 INTO allowed\n                    FROM review_decision WHERE review_id = NEW.decision_id;\n                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id\n                            OR allowed.artifact_sha256 <> NEW.content_sha256\n                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256\n                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN\n                        RAISE EXCEPTION 'that decision does not allow this post' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="ea5ee5f8894597af1c32e3296b1e06497aa59904",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation="INSERT",
+                    pgid="pgtrigger_binding_14c2e",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="publishrecord",
+            trigger=pgtrigger.compiler.Trigger(
+                name="lease",
+                sql=audit.triggers.GuardSql(
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id, NEW.adopted)\n                            IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id, OLD.adopted)\n                    THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (\n                            SELECT FROM review_item\n                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN\n                        RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'queued' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="8e8160f2dfa9afe57a9c6de01e8ef52fe4248f30",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    operation="UPDATE",
+                    pgid="pgtrigger_lease_9e410",
+                    table="publish_record",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reviewitem",
+            index=models.Index(
+                models.OrderBy(models.F("risk"), descending=True),
+                models.F("due_at"),
+                condition=models.Q(("status", "open")),
+                name="idx_review_item_open",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reviewitem",
+            index=models.Index(fields=["task"], name="idx_review_item_task"),
+        ),
+        migrations.AddIndex(
+            model_name="reviewitem",
+            index=models.Index(fields=["campaign"], name="idx_review_item_campaign"),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "reason__in",
+                        [
+                            "escalated",
+                            "low_confidence",
+                            "policy_hit",
+                            "no_judge",
+                            "blind_sample",
+                        ],
+                    )
+                ),
+                name="review_item_reason_check",
+                violation_error_message="reason must be one of: escalated, low_confidence, policy_hit, no_judge, blind_sample.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["open", "decided", "withdrawn"])),
+                name="review_item_status_check",
+                violation_error_message="status must be one of: open, decided, withdrawn.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("risk__gte", 0), ("risk__lte", 1)),
+                name="review_item_risk_check",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("level__in", [1, 2])),
+                name="review_item_level_check",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewitem",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status", "open")),
+                fields=("artifact",),
+                name="review_item_one_open_key",
+                violation_error_message="This artifact already waits for a person.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.review_item_id IS DISTINCT FROM OLD.review_item_id THEN\n                RAISE EXCEPTION 'the key of a review_item never changes' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="8fbcca5a6597019fa5699e429d3d64cee4def32e",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_18763",
+                    table="review_item",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of review_item are never deleted' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_no_delete';",
+                    hash="f8845d00c57ede82761de10471cfa2be17100f8a",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_abd11",
+                    table="review_item",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'review_item is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="cd5dda9e9018161a3b9b77db2e23737cf45cd1e9",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_1d06c",
+                    table="review_item",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="f4d9f8129163f9abc03ed07f27a1bb9b1f16bc12",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_2c2a4",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="review_item",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="467cb991d83448d01286b0ba7ce1a353f2b23cf1",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_68780",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="review_item",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="reviewitem",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['decided', 'open', 'withdrawn']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['open']::text[]) THEN\n                    RAISE EXCEPTION 'a review_item does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['decided>open', 'open>decided', 'open>withdrawn']::text[]) THEN\n                RAISE EXCEPTION 'a review_item does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="1cb2a40768edfb519fe31feb495a984363810cfa",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_b1628",
+                    table="review_item",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="videoasset",
+            index=models.Index(fields=["agent"], name="idx_video_asset_agent"),
+        ),
+        migrations.AddIndex(
+            model_name="videoasset",
+            index=models.Index(fields=["task"], name="idx_video_asset_task"),
+        ),
+        migrations.AddIndex(
+            model_name="videoasset",
+            index=models.Index(fields=["status"], name="idx_video_asset_status"),
+        ),
+        migrations.AddConstraint(
+            model_name="videoasset",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        ["pending", "rendering", "ready", "failed", "archived"],
+                    )
+                ),
+                name="video_asset_status_check",
+                violation_error_message="status must be one of: pending, rendering, ready, failed, archived.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="videoasset",
+            constraint=models.CheckConstraint(
+                condition=django.db.models.lookups.In(
+                    audit.base.JSONShape(models.F("metadata")), ["object", "array"]
+                ),
+                name="video_asset_metadata_check",
+                violation_error_message="metadata must be a JSON object or array.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.video_asset_id IS DISTINCT FROM OLD.video_asset_id THEN\n                RAISE EXCEPTION 'the key of a video_asset never changes' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="bdbb373693a587eebb4de356bb33cb9c4fccc9be",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_5d54a",
+                    table="video_asset",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of video_asset are never deleted' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_no_delete';",
+                    hash="c71d4ae3e47a425857b42a63c6814c0f4e439e7d",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_5ace1",
+                    table="video_asset",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'video_asset is never truncated' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="71dbe20b9da77c8e50d48d602d321427ff77a98b",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_b2f60",
+                    table="video_asset",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="571ce25a792f913e436e9094b1983fe3ab3d7fd0",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_7dc8b",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="video_asset",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="f0fe0baf391278488f223f59566648f51a85c3bd",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_0c2fb",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="video_asset",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="videoasset",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['archived', 'failed', 'pending', 'ready', 'rendering']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'a video_asset does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['pending>failed', 'pending>rendering', 'ready>archived', 'rendering>failed', 'rendering>ready']::text[]) THEN\n                RAISE EXCEPTION 'a video_asset does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="99e309d13cc430a14e5734566becf669370f247b",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "status"',
+                    pgid="pgtrigger_transition_abc36",
+                    table="video_asset",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+    ]

@@ -1,0 +1,144 @@
+"""Posts: what leaves for a platform, and what is already out."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+
+from audit.base import AuditedModel, AuditSpec, CreatedAtField, IdField, Sha256Field, UpdatedAtField, at_least, one_of
+from audit.choices import EntityType
+from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
+from campaigns.models import Campaign
+from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
+from content.models.artifact import Artifact
+from content.models.review import ReviewDecision
+
+
+class PublishRecord(AuditedModel):
+    """One artifact on one platform: queued, published or failed."""
+
+    publish_id = IdField()
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="publish_records", db_index=False)
+    artifact = models.ForeignKey(Artifact, models.PROTECT, related_name="publish_records", db_index=False)
+    platform = models.TextField(help_text="Where it goes.")
+    platform_post_id = models.TextField(null=True, blank=True, help_text="What the platform calls it.")
+    disclosure_level = models.TextField(choices=DisclosureLevel, help_text="What the audience is told of its making.")
+    status = models.TextField(choices=PublishStatus, help_text="Where it stands.")
+    published_at = models.DateTimeField(null=True, blank=True, help_text="When it appeared.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+    decision = models.ForeignKey(
+        ReviewDecision,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="publish_records",
+        db_index=False,
+        help_text="The approval that allows it. Without one it is never handed to a publisher.",
+    )
+    adopted = models.BooleanField(default=False, db_default=False, help_text="Was out before Gatehouse met it.")
+    content_sha256 = Sha256Field(help_text="The content that may be posted, and no other.")
+    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="Leaves no earlier than this.")
+    hold = models.TextField(choices=Hold, null=True, blank=True, help_text="Why it does not leave.")
+    error = models.TextField(null=True, blank=True, help_text="Why it failed.")
+    attempt = models.IntegerField(default=0, db_default=0, help_text="0 for the first try; a retry is a new row.")
+    lease_id = models.UUIDField(null=True, blank=True, editable=False, help_text="Held by the publisher that has it.")
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its lease ends.")
+    lease_epoch = models.IntegerField(null=True, blank=True, editable=False, help_text="The epoch in which it began.")
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was handed out.")
+
+    audit = AuditSpec(EntityType.PUBLISH_RECORD, trace="artifact__task__trace_id", campaign="campaign_id")
+
+    class Meta:
+        db_table = "publish_record"
+        constraints = [
+            one_of("disclosure_level", "publish_record", DisclosureLevel),
+            one_of("status", "publish_record", PublishStatus),
+            one_of("hold", "publish_record", Hold),
+            at_least("attempt", "publish_record", 0),
+            models.CheckConstraint(
+                name="publish_record_lease_check",
+                condition=Q(lease_id=None, lease_expires_at=None)
+                | Q(lease_id__isnull=False, lease_expires_at__isnull=False, status=PublishStatus.QUEUED),
+                violation_error_message="A lease exists only while a post is queued.",
+            ),
+            models.UniqueConstraint(
+                fields=["artifact", "platform"],
+                condition=~Q(status=PublishStatus.FAILED),
+                name="publish_record_live_key",
+                violation_error_message="This artifact is already queued or published on that platform.",
+            ),
+            models.UniqueConstraint(
+                fields=["platform", "platform_post_id"],
+                condition=Q(platform_post_id__isnull=False),
+                name="publish_record_platform_post_key",
+                violation_error_message="Another record already has that post of that platform.",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["campaign"], name="idx_publish_campaign"),
+            models.Index(fields=["platform"], name="idx_publish_platform"),
+            models.Index(fields=["status"], name="idx_publish_status"),
+            models.Index(fields=["published_at"], name="idx_publish_time"),
+            models.Index(fields=["artifact"], name="idx_publish_artifact"),
+        ]
+        triggers = [
+            *MUTABLE,
+            Transitions(initial=PUBLISH_INITIAL, transitions=PUBLISH_TRANSITIONS),
+            DefinerGuard(
+                name="binding",
+                operation=pgtrigger.Insert,
+                declare=[("made", "record"), ("allowed", "record")],
+                func=f"""
+                    SELECT content_sha256, content_ref, campaign_id INTO made
+                    FROM artifact WHERE artifact_id = NEW.artifact_id;
+                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN
+                        -- An unknown artifact is left to the foreign key, which says so by name.
+                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));
+                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN
+                        {refusal("publish_record", "content_sha256_match", "this is not the content that was made")}
+                    END IF;
+                    IF made.campaign_id <> NEW.campaign_id
+                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN
+                        {refusal("publish_record", "campaign_of_artifact", "a post belongs to its artifact''s campaign")}
+                    END IF;
+                    SELECT decision, artifact_id, artifact_sha256 INTO allowed
+                    FROM review_decision WHERE review_id = NEW.decision_id;
+                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id
+                            OR allowed.artifact_sha256 <> NEW.content_sha256
+                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256
+                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN
+                        {refusal("publish_record", "decision_allows", "that decision does not allow this post")}
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            DefinerGuard(
+                name="lease",
+                operation=pgtrigger.Update,
+                func=f"""
+                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id, NEW.adopted)
+                            IS DISTINCT FROM
+                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id, OLD.adopted)
+                    THEN
+                        {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
+                    END IF;
+                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (
+                            SELECT FROM review_item
+                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN
+                        {refusal("publish_record", "decision_allows", "the approval was taken back")}
+                    END IF;
+                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN
+                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
+                        FROM campaign c CROSS JOIN system_control s
+                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
+                    ELSIF NEW.status <> 'queued' THEN
+                        NEW.lease_id = NULL;
+                        NEW.lease_expires_at = NULL;
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.platform_post_id or self.get_status_display()}"

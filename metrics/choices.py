@@ -1,0 +1,29 @@
+"""What is measured, and the states of an archived month."""
+
+from django.db.models import TextChoices
+
+
+class MetricType(TextChoices):
+    VIEWS = "views", "views"
+    LIKES = "likes", "likes"
+    COMMENTS = "comments", "comments"
+    SHARES = "shares", "shares"
+    WATCH_TIME_SECONDS = "watch_time_seconds", "watch time (s)"
+
+
+class ArchiveState(TextChoices):
+    EXPORTING = "exporting", "exporting"
+    VERIFIED = "verified", "verified"
+    DETACHED = "detached", "detached"
+    DROPPED = "dropped", "dropped"
+    RESTORED = "restored", "restored"
+
+
+ARCHIVE_INITIAL = {ArchiveState.EXPORTING}
+ARCHIVE_TRANSITIONS = {
+    ArchiveState.EXPORTING: {ArchiveState.VERIFIED},
+    ArchiveState.VERIFIED: {ArchiveState.DETACHED},
+    ArchiveState.DETACHED: {ArchiveState.DROPPED},
+    ArchiveState.DROPPED: {ArchiveState.RESTORED},
+    ArchiveState.RESTORED: {ArchiveState.DROPPED},
+}

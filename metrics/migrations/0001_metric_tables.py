@@ -1,0 +1,850 @@
+import audit.base
+import audit.operations
+import audit.triggers
+import django.db.models.deletion
+import django.db.models.lookups
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("agents", "0002_agent_links"),
+        ("campaigns", "0001_campaign_and_task"),
+        ("content", "0001_artifact_review_publishing"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="MetricCorrection",
+            fields=[
+                (
+                    "metric_correction_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What is counted.",
+                    ),
+                ),
+                ("source", models.TextField(help_text="Who counts.")),
+                ("from_total", models.BigIntegerField(help_text="The total before.")),
+                (
+                    "to_total",
+                    models.BigIntegerField(help_text="The lower total after."),
+                ),
+                (
+                    "observed_at",
+                    models.DateTimeField(
+                        help_text="When the lower total was reported."
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_correction",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricCounter",
+            fields=[
+                (
+                    "metric_counter_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What is counted.",
+                    ),
+                ),
+                ("source", models.TextField(help_text="Who counts.")),
+                (
+                    "highest_total",
+                    models.BigIntegerField(
+                        help_text="The highest total ever reported."
+                    ),
+                ),
+                (
+                    "last_total",
+                    models.BigIntegerField(
+                        help_text="The total of the newest observation."
+                    ),
+                ),
+                ("last_observed_at", models.DateTimeField(help_text="When that was.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_counter",
+            },
+        ),
+        audit.operations.CreatePartitionedModel(
+            partition_key="observed_at",
+            name="MetricEvent",
+            fields=[
+                (
+                    "event_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                (
+                    "metric_value",
+                    models.BigIntegerField(
+                        help_text="The increase since the last measurement."
+                    ),
+                ),
+                (
+                    "observed_at",
+                    models.DateTimeField(
+                        help_text="When the platform said so; decides the month."
+                    ),
+                ),
+                (
+                    "ingested_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When it came in.",
+                    ),
+                ),
+                ("source", models.TextField(help_text="Who measured.")),
+            ],
+            options={
+                "db_table": "metric_event",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollup",
+            fields=[
+                (
+                    "metric_rollup_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "bucket",
+                    models.DateTimeField(help_text="The beginning of the hour (UTC)."),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases of the hour.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                (
+                    "last_observed_at",
+                    models.DateTimeField(help_text="The newest of them."),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_rollup",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricArchive",
+            fields=[
+                (
+                    "metric_archive_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "table_name",
+                    models.TextField(help_text="metric_event or audit_log."),
+                ),
+                (
+                    "range_start",
+                    models.DateTimeField(
+                        help_text="The first instant of the month (UTC)."
+                    ),
+                ),
+                (
+                    "range_end",
+                    models.DateTimeField(help_text="The first instant of the next."),
+                ),
+                ("row_count", models.BigIntegerField(help_text="Rows in the month.")),
+                ("byte_count", models.BigIntegerField(help_text="Bytes in all files.")),
+                ("files", models.JSONField(help_text="Each file with its SHA-256.")),
+                (
+                    "schema_fingerprint",
+                    models.TextField(help_text="Which columns they have."),
+                ),
+                (
+                    "state",
+                    models.TextField(
+                        choices=[
+                            ("exporting", "exporting"),
+                            ("verified", "verified"),
+                            ("detached", "detached"),
+                            ("dropped", "dropped"),
+                            ("restored", "restored"),
+                        ],
+                        help_text="How far it has come.",
+                    ),
+                ),
+                ("created_by", models.TextField(help_text="Who ran it.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="When the row was written (UTC).",
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(),
+                        editable=False,
+                        help_text="Kept by a trigger, for every door.",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_archive",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "exporting",
+                                    "verified",
+                                    "detached",
+                                    "dropped",
+                                    "restored",
+                                ],
+                            )
+                        ),
+                        name="metric_archive_state_check",
+                        violation_error_message="state must be one of: exporting, verified, detached, dropped, restored.",
+                    ),
+                    models.CheckConstraint(
+                        condition=django.db.models.lookups.In(
+                            audit.base.JSONShape(models.F("files")), ["object", "array"]
+                        ),
+                        name="metric_archive_files_check",
+                        violation_error_message="files must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("row_count__gte", 0)),
+                        name="metric_archive_row_count_check",
+                        violation_error_message="row_count must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("byte_count__gte", 0)),
+                        name="metric_archive_byte_count_check",
+                        violation_error_message="byte_count must be 0 or more.",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("table_name", "range_start"),
+                        name="metric_archive_month_key",
+                    ),
+                ],
+            },
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.metric_archive_id IS DISTINCT FROM OLD.metric_archive_id THEN\n                RAISE EXCEPTION 'the key of a metric_archive never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="bfb434bc45294a51c7b0413d00fab0143ba4542c",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_db01b",
+                    table="metric_archive",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_archive are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_no_delete';",
+                    hash="2899230ea45caada9f82bfab6dcda9771d83834f",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_42127",
+                    table="metric_archive",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'metric_archive is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="793ba0c52f9bc17326051e2dd8d233fbceb209f7",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_a16ff",
+                    table="metric_archive",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e29b724a4e0a81ddbf69ae94d08f9618ce1cfbfb",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_0479c",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="metric_archive",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.metric_archive_id = n.metric_archive_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="cdb4fe4d2a4d938a5299aac0e31a2120fee26b23",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_9db0e",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="metric_archive",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricarchive",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.state IS NULL OR NOT NEW.state = ANY (ARRAY['detached', 'dropped', 'exporting', 'restored', 'verified']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.state = ANY (ARRAY['exporting']::text[]) THEN\n                    RAISE EXCEPTION 'a metric_archive does not begin as %', NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n                END IF;\n            ELSIF NEW.state <> OLD.state AND NOT OLD.state || '>' || NEW.state = ANY (ARRAY['detached>dropped', 'dropped>restored', 'exporting>verified', 'restored>dropped', 'verified>detached']::text[]) THEN\n                RAISE EXCEPTION 'a metric_archive does not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="a5d9cc257c84e2d6dd960bfc907e2b5783774c85",
+                    ignore_func_name="",
+                    operation='INSERT OR UPDATE OF "state"',
+                    pgid="pgtrigger_transition_4e954",
+                    table="metric_archive",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddField(
+            model_name="metriccorrection",
+            name="publish",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="corrections",
+                to="content.publishrecord",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metriccounter",
+            name="publish",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="counters",
+                to="content.publishrecord",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricevent",
+            name="agent",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="agents.agent",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricevent",
+            name="campaign",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="campaigns.campaign",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricevent",
+            name="content",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="content.artifact",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollup",
+            name="agent",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="agents.agent",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollup",
+            name="campaign",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="campaigns.campaign",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollup",
+            name="content",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="content.artifact",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccorrection",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "metric_type__in",
+                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
+                    )
+                ),
+                name="metric_correction_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccorrection",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("to_total__lt", models.F("from_total"))),
+                name="metric_correction_falls_check",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccorrection",
+            constraint=models.UniqueConstraint(
+                fields=("publish", "metric_type", "source", "observed_at"),
+                name="metric_correction_key",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccorrection",
+            trigger=pgtrigger.compiler.Trigger(
+                name="immutable",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_correction never change' USING ERRCODE = 'check_violation', TABLE = 'metric_correction', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_correction_immutable';",
+                    hash="52162b9d3bf2196915f82539fa51d50c27ccf648",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_immutable_5475c",
+                    table="metric_correction",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccorrection",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_correction are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_correction', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_correction_no_delete';",
+                    hash="0965b0d927602015718261e33a2a262319f2d67f",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_1d916",
+                    table="metric_correction",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccorrection",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'metric_correction is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_correction', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_correction_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="c0973c69185df14cb07984a1543ff6a5e180aa4d",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_dc85c",
+                    table="metric_correction",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccounter",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "metric_type__in",
+                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
+                    )
+                ),
+                name="metric_counter_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccounter",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("highest_total__gte", 0)),
+                name="metric_counter_highest_total_check",
+                violation_error_message="highest_total must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccounter",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("last_total__gte", 0)),
+                name="metric_counter_last_total_check",
+                violation_error_message="last_total must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccounter",
+            constraint=models.UniqueConstraint(
+                fields=("publish", "metric_type", "source"), name="metric_counter_key"
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccounter",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.metric_counter_id IS DISTINCT FROM OLD.metric_counter_id THEN\n                RAISE EXCEPTION 'the key of a metric_counter never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="67f072cd41657161d79ce783a79f3e458c6d49a8",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_0f9df",
+                    table="metric_counter",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccounter",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_counter are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_no_delete';",
+                    hash="0289b2a35b0c60da909d06126d5eac01b846de90",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_1bb13",
+                    table="metric_counter",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metriccounter",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'metric_counter is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="e56f6daa94b871340a31567627887d0a40f80d93",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_5ac80",
+                    table="metric_counter",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricevent",
+            index=models.Index(
+                fields=["campaign", "observed_at"], name="idx_metric_campaign_time"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricevent",
+            index=models.Index(
+                fields=["content", "observed_at"], name="idx_metric_content_time"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricevent",
+            index=models.Index(
+                fields=["platform", "metric_type", "observed_at"],
+                name="idx_metric_platform_type_time",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "metric_type__in",
+                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
+                    )
+                ),
+                name="metric_event_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("metric_value__gte", 0)),
+                name="metric_event_metric_value_check",
+                violation_error_message="metric_value must be 0 or more.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="immutable",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_event never change' USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_immutable';",
+                    hash="c1bd2aba36f41cde9c5ac775e7dee9e0d414843f",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_immutable_d00ec",
+                    table="metric_event",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_event are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_no_delete';",
+                    hash="0f80be0d3a0c181733acb28dcab8b016b9db4b87",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_00814",
+                    table="metric_event",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'metric_event is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="4f43a992623ec64b76898735368a2d6a53a37fb4",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_f9397",
+                    table="metric_event",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_content_task.trace_id, 'system', 'sql:' || session_user, 'metric_event', n.event_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"artifact\" n_content ON n_content.artifact_id = n.content_id LEFT JOIN \"task\" n_content_task ON n_content_task.task_id = n_content.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="fd99b6add81adf134e655c0e9342bdcb3fbbb6b1",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_82a51",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="metric_event",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricrollup",
+            index=models.Index(
+                fields=["campaign", "metric_type", "bucket"],
+                name="idx_rollup_campaign_time",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollup",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "metric_type__in",
+                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
+                    )
+                ),
+                name="metric_rollup_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollup",
+            constraint=models.UniqueConstraint(
+                fields=(
+                    "campaign",
+                    "content",
+                    "agent",
+                    "platform",
+                    "metric_type",
+                    "bucket",
+                ),
+                name="metric_rollup_key",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollup",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.metric_rollup_id IS DISTINCT FROM OLD.metric_rollup_id THEN\n                RAISE EXCEPTION 'the key of a metric_rollup never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="d388602c4c911549992bc3581903b117d74121df",
+                    ignore_func_name="",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_fec48",
+                    table="metric_rollup",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollup",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_rollup are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_no_delete';",
+                    hash="2904822fcc6ea8c15a54d8a3e1b324ce889559ed",
+                    ignore_func_name="",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_8b51f",
+                    table="metric_rollup",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollup",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'metric_rollup is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="99df75d31a4ceafca87042850b86b6173edba576",
+                    ignore_func_name="",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_73269",
+                    table="metric_rollup",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+    ]

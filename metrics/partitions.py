@@ -1,0 +1,162 @@
+"""Months of the partitioned tables: which exist, and how the next ones are made.
+
+Bounds are midnight UTC on the first of a month. There is no default partition: it would hide gaps, and rows in it
+would block the making of their proper month. A new month is made beside its table and then attached, which takes a
+weak lock on the parent; PostgreSQL waits for that lock a short time only, so that no writer queues behind us.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from django.db import OperationalError, connections, models, transaction
+from psycopg import sql
+
+from audit.models import AuditLog
+from audit.triggers import NoTruncate
+from metrics.choices import ArchiveState
+from metrics.models import MetricArchive, MetricEvent
+
+LOCK_TIMEOUT = "2s"
+LOCK_TRIES = 5
+
+
+@dataclass(frozen=True, order=True)
+class Month:
+    year: int
+    month: int
+
+    @classmethod
+    def of(cls, moment: date) -> "Month":
+        return cls(moment.year, moment.month)
+
+    @classmethod
+    def parse(cls, text: str) -> "Month":
+        """From `2017-11`; raises ValueError for anything else."""
+        if not re.fullmatch(r"\d{4}-\d{2}", text):
+            raise ValueError(f"{text!r} is not a month; write it like 2017-11.")
+        year, month = int(text[:4]), int(text[5:])
+        if not (1970 <= year <= 9000 and 1 <= month <= 12):
+            raise ValueError(f"{text!r} is not a month of the calendar.")
+        return cls(year, month)
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.month:02}"
+
+    def plus(self, months: int) -> "Month":
+        index = self.year * 12 + self.month - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+    @property
+    def start(self) -> datetime:
+        return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+
+def this_month() -> Month:
+    return Month.of(datetime.now(UTC))
+
+
+def months(first: Month, last: Month) -> Iterator[Month]:
+    while first <= last:
+        yield first
+        first = first.plus(1)
+
+
+@dataclass(frozen=True)
+class PartitionedTable:
+    """A table that is partitioned by month, and how many months ahead must always exist."""
+
+    model: type[models.Model]
+    key: str
+    ahead: int = 6
+
+    @property
+    def name(self) -> str:
+        return self.model._meta.db_table
+
+    def leaf(self, month: Month) -> str:
+        return f"{self.name}_{month.year:04}_{month.month:02}"
+
+
+EVENTS = PartitionedTable(MetricEvent, "observed_at")
+AUDIT = PartitionedTable(AuditLog, "created_at")
+TABLES = (EVENTS, AUDIT)
+
+
+def existing(table: PartitionedTable, *, using: str = "default") -> set[Month]:
+    """The months that are attached to the table, by their bounds and not by their names."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''(\\d{4}-\\d{2})')"
+            " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass",
+            [table.name],
+        )
+        return {Month.parse(text) for (text,) in cursor.fetchall()}
+
+
+def closed(table: PartitionedTable, *, using: str = "default") -> set[Month]:
+    """Months that were archived: they are never made anew, because idempotency lives in the rows that left."""
+    gone = MetricArchive.objects.using(using).filter(
+        table_name=table.name, state__in=[ArchiveState.DETACHED, ArchiveState.DROPPED]
+    )
+    return {Month.of(start) for start in gone.values_list("range_start", flat=True)}
+
+
+def months_ahead(table: PartitionedTable, *, using: str = "default") -> int:
+    """How many months after this one exist without a gap; -1 when not even this one does."""
+    present, month, ahead = existing(table, using=using), this_month(), -1
+    while month in present:
+        month, ahead = month.plus(1), ahead + 1
+    return ahead
+
+
+def rotate(*, start: Month | None = None, using: str = "migrator") -> list[str]:
+    """Make every missing month from the last one (or, for events, from `start`) to the months ahead.
+
+    Returns the names of what was made; empty when everything was in place. Two at once, or a run that is killed, do
+    no harm: each month is one transaction.
+    """
+    made = []
+    for table in TABLES:
+        first = this_month().plus(-1)
+        if start and table is EVENTS:
+            first = min(start, first)
+        missing = set(months(first, this_month().plus(table.ahead)))
+        missing -= existing(table, using=using) | closed(table, using=using)
+        made += [table.leaf(month) for month in sorted(missing) if _make(table, month, using)]
+    return made
+
+
+def _make(table: PartitionedTable, month: Month, using: str) -> bool:
+    """Make one month; False when another run was quicker."""
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            with transaction.atomic(using=using):
+                return _make_once(table, month, using)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "55P03" or not left:  # lock_not_available
+                raise
+            time.sleep(1)
+    raise AssertionError("unreachable")
+
+
+def _make_once(table: PartitionedTable, month: Month, using: str) -> bool:
+    names = {"parent": sql.Identifier(table.name), "leaf": sql.Identifier(table.leaf(month))}
+    bounds = {"first": sql.Literal(month.start), "last": sql.Literal(month.plus(1).start)}
+    guard = sql.Identifier(NoTruncate().get_pgid(table.model))
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        # One rotation at a time: the second waits here, and then finds the month in place.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('gatehouse.rotate'))")
+        if month in existing(table, using=using):
+            return False
+        for statement in (
+            "CREATE TABLE {leaf} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
+            "ALTER TABLE {parent} ATTACH PARTITION {leaf} FOR VALUES FROM ({first}) TO ({last})",
+            # Row triggers come with the attachment; statement triggers do not.
+            "CREATE TRIGGER no_truncate BEFORE TRUNCATE ON {leaf} FOR EACH STATEMENT EXECUTE FUNCTION {guard}()",
+        ):
+            cursor.execute(sql.SQL(statement).format(**names, **bounds, guard=guard))
+    return True

@@ -1,0 +1,13 @@
+"""The settings of the tests: the real ones, on a server of their own beside the one that `make run` uses."""
+
+import os
+
+from config.env import BASE_DIR
+
+os.environ["GATEHOUSE_HOME"] = str(BASE_DIR / ".gatehouse" / "test")
+
+from config.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick; what is tested is never the hash
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+LOGGING = {"version": 1, "disable_existing_loggers": False}
