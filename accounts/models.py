@@ -25,7 +25,7 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     user_id = IdField()
     email = models.EmailField(unique=True, help_text="What this person signs in with.")
     display_name = models.TextField(blank=True, default="", db_default="", help_text="The name that others see.")
-    is_active = models.BooleanField(
+    is_active = models.BooleanField(  # type: ignore[misc]
         default=True, db_default=True, help_text="Untick instead of deleting: what they did stays theirs."
     )
     created_at = CreatedAtField()
@@ -39,7 +39,7 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
         redact=frozenset({"password", "email", "display_name"}),
         ignore=frozenset({"updated_at", "last_login"}),
     )
-    objects = UserManager()
+    objects = UserManager()  # type: ignore[misc]
 
     class Meta:
         db_table = "user"

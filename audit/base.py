@@ -7,7 +7,7 @@ Django's own bulk methods would slip past the signals, so they refuse.
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 from django.db import models, transaction
 from django.db.models import Func
@@ -83,7 +83,7 @@ def json_shaped(column: str, table: str) -> models.CheckConstraint:
     """JSON columns hold an object or an array; a bare number or text is a writer's mistake."""
     return models.CheckConstraint(
         name=f"{table}_{column}_check",
-        condition=models.lookups.In(JSONShape(models.F(column)), ["object", "array"]),  # type: ignore[attr-defined]
+        condition=models.lookups.In(JSONShape(models.F(column)), ["object", "array"]),
         violation_error_message=f"{column} must be a JSON object or array.",
     )
 
@@ -123,7 +123,7 @@ class AuditedQuerySet(models.QuerySet[M]):
         rows.update(**values)
         after = list(rows.order_by("pk"))
         rows_changed.send(self.model, before=before, after=after, action=action)
-        return after  # type: ignore[return-value]
+        return after
 
     @transaction.atomic
     def create_all(self, rows: Iterable[M], *, action: str = "create") -> list[M]:
@@ -167,7 +167,7 @@ class AuditedModel(models.Model):
     def change(self, action: str, **values: Any) -> Self:
         """Set `values` on this row, whatever its state; for rows that the caller has locked or just made."""
         (row,) = type(self).objects.filter(pk=self.pk).change(action, **values)
-        return row
+        return cast(Self, row)
 
 
 def audited_models(app_label: str | None = None) -> Iterator[type[AuditedModel]]:

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from audit.choices import ActorType
 from audit.errors import NotAllowed
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import PermissionsMixin
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -24,14 +21,14 @@ def new_trace_id() -> str:
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody or something that acts. `person` is there for people only, and is what permissions are asked of."""
+    """Somebody or something that acts. `person` is there for people only: permissions are asked of it."""
 
     type: ActorType
     id: str | None
-    person: "PermissionsMixin | None" = None
+    person: Any = None  # an accounts.User, which this room does not know
 
     @classmethod
-    def human(cls, person: "PermissionsMixin") -> "Actor":
+    def human(cls, person: Any) -> "Actor":
         return cls(ActorType.HUMAN, f"user:{person.pk}", person)
 
     @classmethod

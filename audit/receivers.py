@@ -43,9 +43,7 @@ def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, *
     write(sender, before, after, action)
 
 
-def write(
-    model: type[AuditedModel], before: Sequence[Any] | None, after: Sequence[AuditedModel], action: str
-) -> None:
+def write(model: type[AuditedModel], before: Sequence[Any] | None, after: Sequence[AuditedModel], action: str) -> None:
     """One audit row for each row that differs, all in one INSERT."""
     context, spec = current(), model.audit
     olds = before or [None] * len(after)

@@ -46,7 +46,7 @@ class Guard(pgtrigger.Trigger):
     when = pgtrigger.Before
     definer = False
 
-    def compile(self, model: type[models.Model]) -> compiler.Trigger:  # type: ignore[override]
+    def compile(self, model: Any) -> compiler.Trigger:
         return compiler.Trigger(
             name=self.name,
             sql=GuardSql(
@@ -82,7 +82,7 @@ class NoDelete(Guard):
     name = "no_delete"
     operation = pgtrigger.Delete
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: Any) -> str:
         table = model._meta.db_table
         return refusal(table, "no_delete", f"rows of {table} are never deleted")
 
@@ -98,7 +98,7 @@ class NoTruncate(Guard):
     operation = pgtrigger.Truncate
     level = pgtrigger.Statement
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: Any) -> str:
         table = model._meta.db_table
         return f"""
             IF NOT EXISTS (
@@ -115,7 +115,7 @@ class NoUpdate(Guard):
     name = "immutable"
     operation = pgtrigger.Update
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: Any) -> str:
         table = model._meta.db_table
         return refusal(table, "immutable", f"rows of {table} never change")
 
@@ -126,8 +126,8 @@ class Touch(Guard):
     name = "touch"
     operation = pgtrigger.Update
 
-    def get_func(self, model: type[models.Model]) -> str:
-        table, key = model._meta.db_table, model._meta.pk.column  # type: ignore[union-attr]
+    def get_func(self, model: Any) -> str:
+        table, key = model._meta.db_table, model._meta.pk.column
         return f"""
             IF NEW.{key} IS DISTINCT FROM OLD.{key} THEN
                 {refusal(table, "key_readonly", f"the key of a {table} never changes")}
@@ -149,13 +149,13 @@ class Transitions(Guard):
         self, *, initial: Iterable[str], transitions: Mapping[Any, Iterable[Any]], column: str = "status"
     ) -> None:
         self.column = column
-        self.operation = pgtrigger.Insert | pgtrigger.UpdateOf(column)
+        self.operation = pgtrigger.Insert | pgtrigger.UpdateOf(column)  # type: ignore[no-untyped-call]
         self.initial = sorted(map(str, initial))
         self.pairs = sorted(f"{old}>{new}" for old, targets in transitions.items() for new in targets)
         self.known = sorted(str(status) for status in transitions)
         super().__init__()
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: Any) -> str:
         table, old, new = model._meta.db_table, f"OLD.{self.column}", f"NEW.{self.column}"
         constraint = f"{self.column}_transition"
         return f"""
@@ -190,11 +190,11 @@ class _AuditTrigger(Guard):
     source: str
     before: str
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: Any) -> str:
         # The autodetector compiles with a model of the migration state, which has columns but no attributes of ours.
         model = apps.get_model(model._meta.label)
         spec: AuditSpec = model.audit
-        key = model._meta.pk.column  # type: ignore[union-attr]
+        key = model._meta.pk.column
         joins: list[str] = []
         trace = sql_path(model, spec.trace, joins) if spec.trace else "encode(uuid_send(gen_random_uuid()), 'hex')"
         campaign = sql_path(model, spec.campaign, joins) if spec.campaign else "NULL"
@@ -217,7 +217,7 @@ class _AuditTrigger(Guard):
 class AuditInsert(_AuditTrigger):
     name = "audit_insert"
     operation = pgtrigger.Insert
-    referencing = pgtrigger.Referencing(new="new_rows")
+    referencing = pgtrigger.Referencing(new="new_rows")  # type: ignore[no-untyped-call]
     action = "create"
     source = "new_rows n"
     before = "'{}'::jsonb"
@@ -226,7 +226,7 @@ class AuditInsert(_AuditTrigger):
 class AuditUpdate(_AuditTrigger):
     name = "audit_update"
     operation = pgtrigger.Update
-    referencing = pgtrigger.Referencing(old="old_rows", new="new_rows")
+    referencing = pgtrigger.Referencing(old="old_rows", new="new_rows")  # type: ignore[no-untyped-call]
     action = "update"
     source = "new_rows n JOIN old_rows o ON o.{key} = n.{key}"
     before = "to_jsonb(o)"
@@ -240,7 +240,7 @@ def sql_path(model: type[models.Model], path: str, joins: list[str]) -> str:
         field = model._meta.get_field(step)
         target: type[models.Model] = field.related_model  # type: ignore[assignment]
         joined = f"{alias}_{step}"
-        table, key = target._meta.db_table, target._meta.pk.column  # type: ignore[union-attr]
+        table, key = target._meta.db_table, target._meta.pk.column
         join = f'LEFT JOIN "{table}" {joined} ON {joined}.{key} = {alias}.{field.column}'  # type: ignore[union-attr]
         if join not in joins:
             joins.append(join)

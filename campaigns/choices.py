@@ -74,3 +74,26 @@ TASK_COLOUR = {
     TaskStatus.DONE: "good",
     TaskStatus.FAILED: "bad",
 }
+
+
+class CampaignVerb(TextChoices):
+    """What an operator does to a campaign; the value is also the action in the audit log."""
+
+    ACTIVATE = "activate", "Activate"
+    PAUSE = "pause", "Pause"
+    HALT = "halt", "Halt"
+    RESUME = "resume", "Resume"
+    COMPLETE = "complete", "Complete"
+    STOP = "stop", "Stop"
+
+
+# From where each verb is possible; the rest of its conditions are the services'.
+VERB_FROM = {
+    CampaignVerb.ACTIVATE: {CampaignStatus.DRAFT},
+    CampaignVerb.PAUSE: {CampaignStatus.ACTIVE},
+    CampaignVerb.HALT: {CampaignStatus.ACTIVE, CampaignStatus.PAUSED},
+    CampaignVerb.RESUME: {CampaignStatus.PAUSED},
+    CampaignVerb.COMPLETE: {CampaignStatus.ACTIVE, CampaignStatus.PAUSED},
+    CampaignVerb.STOP: {CampaignStatus.DRAFT, CampaignStatus.ACTIVE, CampaignStatus.PAUSED},
+}
+VERB_COLOUR = {CampaignVerb.HALT: "bad", CampaignVerb.STOP: "bad"}

@@ -90,7 +90,9 @@ class Campaign(AuditedModel):
             json_shaped("constraints", "campaign"),
             models.CheckConstraint(
                 name="campaign_budget_check",
-                condition=Q(reserved_etb__gte=0, spent_etb__gte=0, budget_cap_etb__gte=F("reserved_etb") + F("spent_etb")),
+                condition=Q(
+                    reserved_etb__gte=0, spent_etb__gte=0, budget_cap_etb__gte=F("reserved_etb") + F("spent_etb")
+                ),
                 violation_error_message="The budget cap cannot be below what is already spent and reserved.",
             ),
             models.CheckConstraint(
@@ -245,7 +247,7 @@ class Task(AuditedModel):
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was handed out.")
 
     audit = AuditSpec(EntityType.TASK, trace="trace_id", campaign="campaign_id")
-    objects = TaskQuerySet.as_manager()
+    objects = TaskQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         db_table = "task"
@@ -299,7 +301,7 @@ class Task(AuditedModel):
             ),
             DefinerGuard(
                 name="lease",
-                operation=pgtrigger.UpdateOf("status"),
+                operation=pgtrigger.UpdateOf("status"),  # type: ignore[no-untyped-call]
                 func=f"""
                     IF OLD.status = 'in_progress' AND NEW.status = 'done'
                             AND NOT NEW.task_type = ANY ({array(sorted(UNREVIEWED_TYPES))}) THEN

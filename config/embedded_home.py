@@ -1,3 +1,4 @@
+# ruff: noqa: S603 - the programs and their arguments are ours
 """Where the embedded server lives, and whose it is: the directories, the user that runs it, the secret key.
 
 The careful part is being started as root, which PostgreSQL refuses: an unprivileged user runs the server then, inside
@@ -28,8 +29,8 @@ def home() -> Path:
 
 
 def socket_dir(place: Path) -> Path:
-    """/tmp whatever TMPDIR says: two terminals with different ones must find the same server."""
-    return Path("/tmp") / f"gatehouse-{hashlib.sha256(os.fsencode(place)).hexdigest()[:12]}"
+    """Below /tmp whatever TMPDIR says: two terminals with different ones must find the same server."""
+    return Path("/tmp") / f"gatehouse-{hashlib.sha256(os.fsencode(place)).hexdigest()[:12]}"  # noqa: S108 - its owner is checked
 
 
 def programs() -> Path:

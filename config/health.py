@@ -64,8 +64,9 @@ def months_lie_ahead() -> None:
     """An event without a partition is refused, so the next month must exist before it begins."""
     from metrics import partitions
 
-    if partitions.months_ahead() < 1:
-        raise NotReady("no partition for next month: run rotate_partitions")
+    late = [table.name for table in partitions.TABLES if partitions.months_ahead(table) < 1]
+    if late:
+        raise NotReady(f"next month is missing in {' and '.join(late)}: run rotate_partitions")
 
 
 CHECKS: dict[str, Callable[[], None]] = {

@@ -42,7 +42,9 @@ def create(using: str, passwords: dict[str, str]) -> list[str]:
     with connections[using].cursor() as cursor:
         for role in made:
             cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-            cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(role)))
+            cursor.execute(
+                sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(role))
+            )
         for role in (role for role in made if role in passwords):
             cursor.execute(
                 sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(passwords[role]))

@@ -12,7 +12,7 @@ ENVIRONMENT = env.str("ENVIRONMENT", "local")  # shown beside the name of the co
 DEBUG = read(env.bool, "DEBUG", False, must="be true or false")
 PORT = port("PORT", 8000)
 ALLOWED_HOSTS = read(env.list, "ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], must="be host names with commas")
-CSRF_TRUSTED_ORIGINS = read(env.list, "CSRF_TRUSTED_ORIGINS", [], must="be origins with commas")
+CSRF_TRUSTED_ORIGINS: list[str] = read(env.list, "CSRF_TRUSTED_ORIGINS", [], must="be origins with commas")
 for origin in CSRF_TRUSTED_ORIGINS:
     if "://" not in origin:
         raise BadSetting("CSRF_TRUSTED_ORIGINS", f"needs the scheme too, as in https://{origin}.")

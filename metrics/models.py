@@ -128,7 +128,9 @@ class MetricCorrection(models.Model):
         db_table = "metric_correction"
         constraints = [
             one_of("metric_type", "metric_correction", MetricType),
-            models.CheckConstraint(name="metric_correction_falls_check", condition=Q(to_total__lt=models.F("from_total"))),
+            models.CheckConstraint(
+                name="metric_correction_falls_check", condition=Q(to_total__lt=models.F("from_total"))
+            ),
             models.UniqueConstraint(
                 fields=["publish", "metric_type", "source", "observed_at"], name="metric_correction_key"
             ),

@@ -145,7 +145,7 @@ def _make(table: PartitionedTable, month: Month, using: str) -> bool:
 def _make_once(table: PartitionedTable, month: Month, using: str) -> bool:
     names = {"parent": sql.Identifier(table.name), "leaf": sql.Identifier(table.leaf(month))}
     bounds = {"first": sql.Literal(month.start), "last": sql.Literal(month.plus(1).start)}
-    guard = sql.Identifier(NoTruncate().get_pgid(table.model))
+    guard = sql.Identifier(NoTruncate().get_pgid(table.model))  # type: ignore[arg-type]
     with connections[using].cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         # One rotation at a time: the second waits here, and then finds the month in place.

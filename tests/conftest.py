@@ -1,5 +1,6 @@
 """One real server for all tests, its schema made by the owner, everything else done as `gatehouse_app`."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,7 +16,7 @@ from psycopg import sql
 
 from config import embedded
 
-TEST_DATABASE = "test_gatehouse"
+TEST_DATABASE = os.environ.get("TEST_DATABASE", "test_gatehouse")  # another name lets two runs go on side by side
 # What migrations put there, and every test may count on.
 KEPT = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions", "system_control"}
 

@@ -6,7 +6,7 @@ from config.env import BASE_DIR
 
 os.environ["GATEHOUSE_HOME"] = str(BASE_DIR / ".gatehouse" / "test")
 
-from config.settings import *  # noqa: E402, F403
+from config.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick; what is tested is never the hash
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -10,4 +10,7 @@ def test_tests_run_as_the_application() -> None:
 
 
 def test_agents_connect(connect) -> None:
-    assert connect("gatehouse_agent").execute("SELECT current_user, count(*) FROM task").fetchone() == ("gatehouse_agent", 0)
+    assert connect("gatehouse_agent").execute("SELECT current_user, count(*) FROM task").fetchone() == (
+        "gatehouse_agent",
+        0,
+    )

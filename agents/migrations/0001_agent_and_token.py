@@ -1,5 +1,6 @@
-import audit.base
 from django.db import migrations, models
+
+import audit.base
 
 
 class Migration(migrations.Migration):
@@ -21,9 +22,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "display_name",
-                    models.TextField(
-                        blank=True, help_text="What people call it.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="What people call it.", null=True),
                 ),
                 (
                     "persona_ref",
@@ -96,9 +95,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "name",
-                    models.TextField(
-                        help_text="What carries it; the audit log shows this name."
-                    ),
+                    models.TextField(help_text="What carries it; the audit log shows this name."),
                 ),
                 (
                     "role",
@@ -139,9 +136,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "revoked_at",
-                    models.DateTimeField(
-                        blank=True, help_text="When somebody ended it.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="When somebody ended it.", null=True),
                 ),
                 (
                     "last_used_at",

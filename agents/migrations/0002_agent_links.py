@@ -1,9 +1,10 @@
-import audit.triggers
 import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -164,9 +165,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="apitoken",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("role__in", ["planner", "worker", "judge", "publisher", "metrics"])
-                ),
+                condition=models.Q(("role__in", ["planner", "worker", "judge", "publisher", "metrics"])),
                 name="api_token_role_check",
                 violation_error_message="role must be one of: planner, worker, judge, publisher, metrics.",
             ),

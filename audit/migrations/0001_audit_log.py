@@ -1,9 +1,10 @@
-import audit.base
-import audit.operations
-import audit.triggers
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+
+import audit.base
+import audit.operations
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -47,9 +48,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "trace_id",
-                    models.TextField(
-                        help_text="32 hex digits that join every step from the plan to the metrics."
-                    ),
+                    models.TextField(help_text="32 hex digits that join every step from the plan to the metrics."),
                 ),
                 (
                     "actor_type",
@@ -101,9 +100,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "action",
-                    models.TextField(
-                        help_text="The verb: create, claim, approve, pause…"
-                    ),
+                    models.TextField(help_text="The verb: create, claim, approve, pause…"),
                 ),
                 (
                     "tool_name",
@@ -123,9 +120,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "output_summary",
-                    models.TextField(
-                        blank=True, help_text="The result in a sentence.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="The result in a sentence.", null=True),
                 ),
                 (
                     "severity",
@@ -170,13 +165,9 @@ class Migration(migrations.Migration):
                 "db_table": "audit_log",
                 "indexes": [
                     models.Index(fields=["trace_id"], name="idx_audit_trace"),
-                    models.Index(
-                        fields=["entity_type", "entity_id"], name="idx_audit_entity"
-                    ),
+                    models.Index(fields=["entity_type", "entity_id"], name="idx_audit_entity"),
                     models.Index(fields=["created_at"], name="idx_audit_time"),
-                    models.Index(
-                        fields=["actor_type", "actor_id"], name="idx_audit_actor"
-                    ),
+                    models.Index(fields=["actor_type", "actor_id"], name="idx_audit_actor"),
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -216,9 +207,7 @@ class Migration(migrations.Migration):
                         violation_error_message="entity_type must be one of: task, artifact, review_decision, publish_record, metric_event, context_snapshot, campaign, agent, video_asset, review_item, system_control, metric_archive, partition, user, api_token.",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(
-                            ("severity__in", ["info", "warning", "error"])
-                        ),
+                        condition=models.Q(("severity__in", ["info", "warning", "error"])),
                         name="audit_log_severity_check",
                         violation_error_message="severity must be one of: info, warning, error.",
                     ),

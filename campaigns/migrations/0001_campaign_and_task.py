@@ -1,16 +1,18 @@
-import audit.base
-import audit.context
-import audit.triggers
-import campaigns.models
+import re
+
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
-import re
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.base
+import audit.context
+import audit.triggers
+import campaigns.models
 
 
 class Migration(migrations.Migration):
@@ -38,15 +40,11 @@ class Migration(migrations.Migration):
                 ("name", models.TextField(help_text="What people call it.")),
                 (
                     "goal",
-                    models.TextField(
-                        help_text="What it is to reach, in a sentence that an agent can work from."
-                    ),
+                    models.TextField(help_text="What it is to reach, in a sentence that an agent can work from."),
                 ),
                 (
                     "target_platforms",
-                    models.JSONField(
-                        help_text='Where its posts go, such as ["youtube", "tiktok"].'
-                    ),
+                    models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].'),
                 ),
                 (
                     "budget_cap_etb",
@@ -58,15 +56,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "start_time",
-                    models.DateTimeField(
-                        blank=True, help_text="No work starts before this.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="No work starts before this.", null=True),
                 ),
                 (
                     "end_time",
-                    models.DateTimeField(
-                        blank=True, help_text="No work starts after this.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="No work starts after this.", null=True),
                 ),
                 (
                     "status",
@@ -229,9 +223,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "control_reason",
-                    models.TextField(
-                        blank=True, help_text="Why it is in this state.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="Why it is in this state.", null=True),
                 ),
                 (
                     "controlled_by",
@@ -248,9 +240,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "controlled_at",
-                    models.DateTimeField(
-                        blank=True, help_text="Since when.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="Since when.", null=True),
                 ),
                 (
                     "created_at",
@@ -349,9 +339,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "attempt",
-                    models.IntegerField(
-                        db_default=0, default=0, help_text="0 for the first try."
-                    ),
+                    models.IntegerField(db_default=0, default=0, help_text="0 for the first try."),
                 ),
                 (
                     "max_attempts",
@@ -395,18 +383,12 @@ class Migration(migrations.Migration):
                         db_default=campaigns.models.FreshTraceId(),
                         default=audit.context.new_trace_id,
                         help_text="One trace from the plan to the metrics; a retry stays on its parent's.",
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                re.compile("[0-9a-f]{32}")
-                            )
-                        ],
+                        validators=[django.core.validators.RegexValidator(re.compile("[0-9a-f]{32}"))],
                     ),
                 ),
                 (
                     "title",
-                    models.TextField(
-                        blank=True, help_text="What people call it.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="What people call it.", null=True),
                 ),
                 (
                     "error",
@@ -414,9 +396,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "not_before",
-                    models.DateTimeField(
-                        blank=True, help_text="Not handed out before this.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="Not handed out before this.", null=True),
                 ),
                 (
                     "deleted_at",
@@ -507,9 +487,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="campaign",
-            index=models.Index(
-                fields=["start_time", "end_time"], name="idx_campaign_time"
-            ),
+            index=models.Index(fields=["start_time", "end_time"], name="idx_campaign_time"),
         ),
         migrations.AddConstraint(
             model_name="campaign",
@@ -573,9 +551,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("halted_at", None), ("status", "paused"), _connector="OR"
-                ),
+                condition=models.Q(("halted_at", None), ("status", "paused"), _connector="OR"),
                 name="campaign_halted_at_check",
                 violation_error_message="Only a paused campaign can be halted.",
             ),
@@ -793,9 +769,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="task",
-            index=models.Index(
-                fields=["task_type", "status"], name="idx_task_type_status"
-            ),
+            index=models.Index(fields=["task_type", "status"], name="idx_task_type_status"),
         ),
         migrations.AddIndex(
             model_name="task",
@@ -903,9 +877,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("context")), ["object", "array"]
-                ),
+                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("context")), ["object", "array"]),
                 name="task_context_check",
                 violation_error_message="context must be a JSON object or array.",
             ),

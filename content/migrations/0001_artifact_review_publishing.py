@@ -1,14 +1,16 @@
-import audit.base
-import audit.triggers
+import re
+
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.lookups
 import django.utils.timezone
 import pgtrigger.compiler
 import pgtrigger.migrations
-import re
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.base
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -67,15 +69,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "version",
-                    models.IntegerField(
-                        help_text="Counts from 1 along a task and its retries."
-                    ),
+                    models.IntegerField(help_text="Counts from 1 along a task and its retries."),
                 ),
                 (
                     "content_ref",
-                    models.TextField(
-                        help_text="A key in the content store, or an https or s3 reference."
-                    ),
+                    models.TextField(help_text="A key in the content store, or an https or s3 reference."),
                 ),
                 (
                     "metadata",
@@ -87,9 +85,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "sources",
-                    models.JSONField(
-                        blank=True, help_text="What it rests on.", null=True
-                    ),
+                    models.JSONField(blank=True, help_text="What it rests on.", null=True),
                 ),
                 (
                     "created_at",
@@ -164,9 +160,7 @@ class Migration(migrations.Migration):
                 ("reasons", models.JSONField(help_text="Why.")),
                 (
                     "policy_hits",
-                    models.JSONField(
-                        blank=True, help_text="The policies that it touches.", null=True
-                    ),
+                    models.JSONField(blank=True, help_text="The policies that it touches.", null=True),
                 ),
                 (
                     "next_action",
@@ -204,19 +198,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "artifact_sha256",
-                    audit.base.Sha256Field(
-                        help_text="The content that was seen.", max_length=64
-                    ),
+                    audit.base.Sha256Field(help_text="The content that was seen.", max_length=64),
                 ),
                 (
                     "trace_id",
                     models.TextField(
                         help_text="The task's trace.",
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                re.compile("[0-9a-f]{32}")
-                            )
-                        ],
+                        validators=[django.core.validators.RegexValidator(re.compile("[0-9a-f]{32}"))],
                     ),
                 ),
             ],
@@ -258,9 +246,7 @@ class Migration(migrations.Migration):
                 ("platform", models.TextField(help_text="Where it goes.")),
                 (
                     "platform_post_id",
-                    models.TextField(
-                        blank=True, help_text="What the platform calls it.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="What the platform calls it.", null=True),
                 ),
                 (
                     "disclosure_level",
@@ -286,9 +272,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "published_at",
-                    models.DateTimeField(
-                        blank=True, help_text="When it appeared.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="When it appeared.", null=True),
                 ),
                 (
                     "created_at",
@@ -335,9 +319,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "scheduled_for",
-                    models.DateTimeField(
-                        blank=True, help_text="Leaves no earlier than this.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="Leaves no earlier than this.", null=True),
                 ),
                 (
                     "hold",
@@ -644,9 +626,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "character_reference_id",
-                    models.TextField(
-                        blank=True, help_text="The look that it keeps.", null=True
-                    ),
+                    models.TextField(blank=True, help_text="The look that it keeps.", null=True),
                 ),
                 (
                     "status",
@@ -726,9 +706,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("metadata")), ["object", "array"]
-                ),
+                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
                 name="artifact_metadata_check",
                 violation_error_message="metadata must be a JSON object or array.",
             ),
@@ -736,9 +714,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("sources")), ["object", "array"]
-                ),
+                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("sources")), ["object", "array"]),
                 name="artifact_sources_check",
                 violation_error_message="sources must be a JSON object or array.",
             ),
@@ -844,9 +820,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="reviewdecision",
-            index=models.Index(
-                fields=["reviewer_type"], name="idx_review_reviewer_type"
-            ),
+            index=models.Index(fields=["reviewer_type"], name="idx_review_reviewer_type"),
         ),
         migrations.AddConstraint(
             model_name="reviewdecision",
@@ -859,9 +833,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("confidence_score__gte", 0), ("confidence_score__lte", 1)
-                ),
+                condition=models.Q(("confidence_score__gte", 0), ("confidence_score__lte", 1)),
                 name="review_decision_confidence_score_check",
                 violation_error_message="confidence_score must be between 0 and 1.",
             ),
@@ -869,9 +841,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("reasons")), ["object", "array"]
-                ),
+                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("reasons")), ["object", "array"]),
                 name="review_decision_reasons_check",
                 violation_error_message="reasons must be a JSON object or array.",
             ),
@@ -889,9 +859,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("next_action__in", ["publish", "retry", "human_review"])
-                ),
+                condition=models.Q(("next_action__in", ["publish", "retry", "human_review"])),
                 name="review_decision_next_action_check",
                 violation_error_message="next_action must be one of: publish, retry, human_review.",
             ),
@@ -1006,9 +974,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="publishrecord",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("disclosure_level__in", ["automated", "assisted", "none"])
-                ),
+                condition=models.Q(("disclosure_level__in", ["automated", "assisted", "none"])),
                 name="publish_record_disclosure_level_check",
                 violation_error_message="disclosure_level must be one of: automated, assisted, none.",
             ),
@@ -1024,9 +990,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="publishrecord",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("hold__in", ["operator", "campaign", "outcome_unknown"])
-                ),
+                condition=models.Q(("hold__in", ["operator", "campaign", "outcome_unknown"])),
                 name="publish_record_hold_check",
                 violation_error_message="hold must be one of: operator, campaign, outcome_unknown.",
             ),
@@ -1389,9 +1353,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="videoasset",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("metadata")), ["object", "array"]
-                ),
+                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
                 name="video_asset_metadata_check",
                 violation_error_message="metadata must be a JSON object or array.",
             ),

@@ -4,13 +4,44 @@ import pgtrigger
 from django.db import models
 from django.db.models import Q
 
-from audit.base import AuditedModel, AuditSpec, CreatedAtField, IdField, Sha256Field, UpdatedAtField, at_least, one_of
+from audit.base import (
+    AuditedModel,
+    AuditedQuerySet,
+    AuditSpec,
+    CreatedAtField,
+    IdField,
+    Sha256Field,
+    UpdatedAtField,
+    at_least,
+    one_of,
+)
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
 from campaigns.models import Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
 from content.models.review import ReviewDecision
+
+
+class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
+    def live(self) -> "PublishRecordQuerySet":
+        return self.exclude(status=PublishStatus.FAILED)
+
+    def queued(self) -> "PublishRecordQuerySet":
+        return self.filter(status=PublishStatus.QUEUED)
+
+    def mark_unknown(self, action: str) -> "list[PublishRecord]":
+        """What a publisher holds right now may still appear: a person has to look before anything is tried again."""
+        return (
+            self.queued()
+            .filter(lease_id__isnull=False)
+            .change(action, hold=Hold.OUTCOME_UNKNOWN, lease_id=None, lease_expires_at=None)
+        )
+
+    def drop(self, action: str, error: str) -> "list[PublishRecord]":
+        """Queued posts that will not leave; those whose outcome is unknown stay for a person to settle."""
+        waiting = self.queued().exclude(hold=Hold.OUTCOME_UNKNOWN)
+        return waiting.change(action, status=PublishStatus.FAILED, error=error)
 
 
 class PublishRecord(AuditedModel):
@@ -47,6 +78,7 @@ class PublishRecord(AuditedModel):
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was handed out.")
 
     audit = AuditSpec(EntityType.PUBLISH_RECORD, trace="artifact__task__trace_id", campaign="campaign_id")
+    objects = PublishRecordQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         db_table = "publish_record"

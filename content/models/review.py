@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.base import (
     AuditedModel,
+    AuditedQuerySet,
     AuditSpec,
     CreatedAtField,
     IdField,
@@ -108,6 +109,14 @@ class ReviewDecision(AuditedModel):
         return f"{self.decision} by {self.reviewer_id or self.reviewer_type}"
 
 
+class ReviewItemQuerySet(AuditedQuerySet["ReviewItem"]):
+    def open(self) -> "ReviewItemQuerySet":
+        return self.filter(status=ReviewItemStatus.OPEN)
+
+    def withdraw(self, action: str) -> "list[ReviewItem]":
+        return self.open().change(action, status=ReviewItemStatus.WITHDRAWN, claimed_by=None, claimed_until=None)
+
+
 class ReviewItem(AuditedModel):
     """An artifact that waits for a person, from the moment it is put before people until it is settled."""
 
@@ -153,6 +162,7 @@ class ReviewItem(AuditedModel):
     updated_at = UpdatedAtField()
 
     audit = AuditSpec(EntityType.REVIEW_ITEM, trace="task__trace_id", campaign="campaign_id")
+    objects = ReviewItemQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         db_table = "review_item"

@@ -1,11 +1,12 @@
-import audit.base
-import audit.operations
-import audit.triggers
 import django.db.models.deletion
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+
+import audit.base
+import audit.operations
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -52,9 +53,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "observed_at",
-                    models.DateTimeField(
-                        help_text="When the lower total was reported."
-                    ),
+                    models.DateTimeField(help_text="When the lower total was reported."),
                 ),
                 (
                     "created_at",
@@ -98,15 +97,11 @@ class Migration(migrations.Migration):
                 ("source", models.TextField(help_text="Who counts.")),
                 (
                     "highest_total",
-                    models.BigIntegerField(
-                        help_text="The highest total ever reported."
-                    ),
+                    models.BigIntegerField(help_text="The highest total ever reported."),
                 ),
                 (
                     "last_total",
-                    models.BigIntegerField(
-                        help_text="The total of the newest observation."
-                    ),
+                    models.BigIntegerField(help_text="The total of the newest observation."),
                 ),
                 ("last_observed_at", models.DateTimeField(help_text="When that was.")),
                 (
@@ -152,15 +147,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "metric_value",
-                    models.BigIntegerField(
-                        help_text="The increase since the last measurement."
-                    ),
+                    models.BigIntegerField(help_text="The increase since the last measurement."),
                 ),
                 (
                     "observed_at",
-                    models.DateTimeField(
-                        help_text="When the platform said so; decides the month."
-                    ),
+                    models.DateTimeField(help_text="When the platform said so; decides the month."),
                 ),
                 (
                     "ingested_at",
@@ -246,9 +237,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "range_start",
-                    models.DateTimeField(
-                        help_text="The first instant of the month (UTC)."
-                    ),
+                    models.DateTimeField(help_text="The first instant of the month (UTC)."),
                 ),
                 (
                     "range_end",
@@ -614,9 +603,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="metriccounter",
-            constraint=models.UniqueConstraint(
-                fields=("publish", "metric_type", "source"), name="metric_counter_key"
-            ),
+            constraint=models.UniqueConstraint(fields=("publish", "metric_type", "source"), name="metric_counter_key"),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="metriccounter",
@@ -666,15 +653,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="metricevent",
-            index=models.Index(
-                fields=["campaign", "observed_at"], name="idx_metric_campaign_time"
-            ),
+            index=models.Index(fields=["campaign", "observed_at"], name="idx_metric_campaign_time"),
         ),
         migrations.AddIndex(
             model_name="metricevent",
-            index=models.Index(
-                fields=["content", "observed_at"], name="idx_metric_content_time"
-            ),
+            index=models.Index(fields=["content", "observed_at"], name="idx_metric_content_time"),
         ),
         migrations.AddIndex(
             model_name="metricevent",

@@ -108,11 +108,13 @@ def test_a_stale_file_that_names_a_living_stranger_fools_nobody(place: Path) -> 
     pid_file = place / "pgdata" / "postmaster.pid"
     with embedded.running(place, FAST):
         lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
-    embedded.stop(place)  # must not send us a signal
+    stranger = python(place, "import sys; sys.stdin.read()")  # of the same user, and no relative of the server's
+    pid_file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+    embedded.stop(place)
     with embedded.running(place, FAST):
         assert query(place, "SELECT 1") == [(1,)]
     assert server_processes(place) == []
+    leave(stranger)  # which nobody has sent a signal
 
 
 def test_many_first_starts_at_once_make_one_server(place: Path) -> None:

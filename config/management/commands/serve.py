@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from contextlib import nullcontext, suppress
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         """Gunicorn as a child, whatever ends us: its `when_ready` watches the pipe that only we hold open."""
         watched, ours = os.pipe()
         environment = {**os.environ, "GATEHOUSE_PARENT_PIPE": str(watched)}
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - the program and its arguments are ours
             [*gunicorn_command(listener), "config.wsgi"],
             env=environment,
             cwd=settings.BASE_DIR,
@@ -93,15 +94,20 @@ def gunicorn_command(listener: socket.socket) -> list[str]:
     return [*command, f"--workers={WORKERS}", f"--threads={THREADS}", f"--graceful-timeout={GRACE_SECONDS}"]
 
 
-def address(listener: socket.socket) -> str:
+def reachable(listener: socket.socket) -> tuple[str, int]:
+    """Host and port to call; one that listens everywhere is called at home."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    everywhere = ip_address(host).is_unspecified
+    return ("::1" if ":" in host else "127.0.0.1") if everywhere else host, port
+
+
+def address(listener: socket.socket) -> str:
+    host, port = reachable(listener)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def wait_until_ready(child: subprocess.Popen[bytes], listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host, port = reachable(listener)
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         refuse_when_ended(child)
@@ -135,7 +141,7 @@ def do_due_work() -> None:
     try:
         call_command("run_due")
     except (CommandError, DatabaseError) as error:
-        log.error("Due work failed: %s", str(error).strip())
+        log.warning("Due work failed: %s", str(error).strip())
     except Exception:
         log.exception("Due work failed")
     finally:

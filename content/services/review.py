@@ -1,0 +1,371 @@
+"""Decisions: what a judge's leads to, and what people decide.
+
+An approval by a person queues the posts at once but lets them leave only after the undo time; until then the task stays
+in review. `settle_decisions` ends that wait.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from agents.models import Agent
+from audit.context import Actor, acting
+from audit.errors import Conflict, Invalid, NotAllowed
+from campaigns.choices import TaskStatus
+from campaigns.models import Campaign, Task
+from campaigns.services.locks import share_campaign
+from campaigns.services.tasks import retry_task
+from content.choices import (
+    NEXT_ACTION,
+    Decision,
+    NextAction,
+    ReviewerType,
+    ReviewItemStatus,
+    ReviewReason,
+)
+from content.models import Artifact, ReviewDecision, ReviewItem
+from content.services.publishing import queue_posts
+
+PERMISSION = "content.decide_reviewitem"
+MINUTES_A_YEAR = 525_600
+
+
+@dataclass(frozen=True)
+class ReviewPolicy:
+    """When a judge's approval is enough. A campaign overrides it under `review_policy` in its constraints."""
+
+    approve_threshold: Decimal = Decimal("0.850")
+    due_minutes: int = 240
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> "ReviewPolicy":
+        """The campaign's policy; what is missing, malformed or out of range there is the default's."""
+        rules = campaign.constraints if isinstance(campaign.constraints, dict) else {}
+        given = rules.get("review_policy")
+        given = given if isinstance(given, dict) else {}
+        threshold, minutes = given.get("approve_threshold"), given.get("due_minutes")
+        return cls(
+            Decimal(str(threshold)) if _within(threshold, 0, 1) else cls.approve_threshold,
+            int(str(minutes).split(".")[0]) if _within(minutes, 1, MINUTES_A_YEAR) else cls.due_minutes,
+        )
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+@transaction.atomic
+def decide_artifact(
+    *,
+    artifact: Artifact,
+    judge: Agent,
+    decision: str,
+    confidence: Decimal,
+    reasons: Sequence[Any],
+    actor: Actor,
+    policy_hits: Sequence[Any] = (),
+) -> ReviewDecision:
+    """A judge's decision on an artifact in review, and what follows from it under the campaign's policy.
+
+    A confident approval without policy hits is published; a rejection is tried again; everything else is put before a
+    person.
+    """
+    task = _lock_in_review(artifact)
+    if judge.pk == task.agent_id:
+        raise NotAllowed("A judge does not decide on its own work.")
+    reason = _why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
+    with acting(actor):
+        decided = ReviewDecision.objects.create(
+            task=task,
+            artifact=artifact,
+            decision=decision,
+            confidence_score=confidence,
+            reasons=list(reasons),
+            policy_hits=list(policy_hits) or None,
+            next_action=NextAction.HUMAN_REVIEW if reason else NEXT_ACTION[Decision(decision)],
+            reviewer_type=ReviewerType.JUDGE,
+            reviewer_id=judge.pk,
+            artifact_sha256=artifact.content_sha256,
+            trace_id=task.trace_id,
+        )
+        if reason:
+            open_review_item(artifact=artifact, reason=reason, risk=1 - confidence)
+        elif decision == Decision.APPROVE:
+            _finish(decided, actor)
+        else:
+            _reject(decided, actor)
+    return decided
+
+
+def _why_a_person(
+    decision: Decision, confidence: Decimal, policy_hits: Sequence[Any], policy: ReviewPolicy
+) -> ReviewReason | None:
+    if decision == Decision.ESCALATE:
+        return ReviewReason.ESCALATED
+    if decision == Decision.REJECT:
+        return None
+    if policy_hits:
+        return ReviewReason.POLICY_HIT
+    return ReviewReason.LOW_CONFIDENCE if confidence < policy.approve_threshold else None
+
+
+def _lock_in_review(artifact: Artifact) -> Task:
+    share_campaign(artifact.campaign_id)
+    task = Task.objects.select_for_update(of=("self",)).select_related("campaign", "agent").get(pk=artifact.task_id)
+    if task.status != TaskStatus.REVIEW:
+        raise Conflict(f"Task “{task}” is {task.get_status_display()}; it is not waiting for a decision.")
+    return task
+
+
+def open_review_item(*, artifact: Artifact, reason: str, risk: Decimal, level: int = 1) -> ReviewItem:
+    """Put an artifact before people. The transaction and the actor are the caller's."""
+    now, policy = timezone.now(), ReviewPolicy.of(artifact.campaign)
+    return ReviewItem.objects.create(
+        artifact=artifact,
+        task_id=artifact.task_id,
+        campaign_id=artifact.campaign_id,
+        reason=reason,
+        risk=risk,
+        opened_at=now,
+        due_at=now + timedelta(minutes=policy.due_minutes),
+        level=level,
+    )
+
+
+@transaction.atomic
+def decide_review_item(
+    *,
+    item_id: UUID,
+    decision: str,
+    reasons: Sequence[str],
+    actor: Actor,
+    seen_version: int | None = None,
+    seen_sha256: str = "",
+) -> ReviewDecision:
+    """A person's decision on what waits for one. Two at once: the row lock lets one win, the other is told who did.
+
+    `seen_version` and `seen_sha256` are what the person had on the screen; when they are no longer true, nothing
+    happens and the person is told. Reasons are required to reject and to escalate.
+    """
+    person = actor.person
+    if person is None:
+        raise NotAllowed("Only a person decides what waits for a person.")
+    actor.require(PERMISSION, to="decide what waits for a person")
+    reasons = _usable(decision, reasons)
+    task, item = _lock(item_id)
+    _check_current(item, task, seen_version, seen_sha256)
+    _check_duties(item, task, decision, actor)
+    with acting(actor):
+        (decided,) = ReviewDecision.objects.create_all(
+            [
+                ReviewDecision(
+                    task=task,
+                    artifact=item.artifact,
+                    decision=decision,
+                    confidence_score=Decimal("1.000"),
+                    reasons=reasons,
+                    next_action=NEXT_ACTION[Decision(decision)],
+                    reviewer_type=ReviewerType.HUMAN,
+                    reviewer_id=actor.id,
+                    artifact_sha256=item.artifact.content_sha256,
+                    trace_id=task.trace_id,
+                )
+            ],
+            action=decision,
+        )
+        item.change(
+            decision,
+            status=ReviewItemStatus.DECIDED,
+            decision=decided,
+            claimed_by=None,
+            claimed_until=None,
+            undone_at=None,
+            undone_by=None,
+            version=item.version + 1,
+        )
+        if decision == Decision.APPROVE:
+            queue_posts(decision=decided, actor=actor, scheduled_for=decided.created_at + undo_time())
+        elif decision == Decision.ESCALATE:
+            open_review_item(artifact=item.artifact, reason=ReviewReason.ESCALATED, risk=item.risk, level=2)
+    return decided
+
+
+def undo_time() -> timedelta:
+    return timedelta(seconds=settings.REVIEW_UNDO_SECONDS)
+
+
+def _usable(decision: str, reasons: Sequence[str]) -> list[str]:
+    if decision not in Decision.values:
+        raise Invalid(f"“{decision}” is not a decision; choose approve, reject or escalate.")
+    given = [reason.strip() for reason in reasons if reason.strip()]
+    if any("\x00" in reason for reason in given):
+        raise Invalid("A reason contains a character that cannot be stored (NUL).")
+    if not given and decision != Decision.APPROVE:
+        raise Invalid(f"Say why you {decision} it: its maker will read it.")
+    return given
+
+
+def _lock(item_id: UUID) -> tuple[Task, ReviewItem]:
+    """The item and its task under their locks, in the order that everybody keeps."""
+    try:
+        plain = ReviewItem.objects.get(pk=item_id)
+    except ReviewItem.DoesNotExist:
+        raise Invalid("There is no such item.") from None
+    share_campaign(plain.campaign_id)
+    task = Task.objects.select_for_update(of=("self",)).select_related("agent").get(pk=plain.task_id)
+    items = ReviewItem.objects.select_for_update(of=("self",)).select_related("artifact__campaign", "decision")
+    return task, items.get(pk=item_id)
+
+
+def _check_current(item: ReviewItem, task: Task, seen_version: int | None, seen_sha256: str) -> None:
+    """The item is open, and still what the person saw."""
+    if not item.is_open:
+        raise Conflict(f"Too late: {_what_happened(item)}. Nothing of yours was recorded.")
+    if task.status != TaskStatus.REVIEW:
+        raise Conflict(f"Task “{task}” is {task.get_status_display()}; it is not waiting for a decision.")
+    if seen_version not in (None, item.version) or seen_sha256 not in ("", item.artifact.content_sha256):
+        raise Conflict("This item has changed since you opened it. Look at it again, then decide.")
+
+
+def _what_happened(item: ReviewItem) -> str:
+    if item.decision is None:
+        return f"this item was {item.get_status_display()}"
+    return (
+        f"{reviewer_name(item.decision)} decided to {item.decision.decision} it at {item.decision.created_at:%H:%M} UTC"
+    )
+
+
+def reviewer_name(decision: ReviewDecision) -> str:
+    """Who decided, as people know them."""
+    from accounts.models import User
+
+    if decision.reviewer_id and decision.reviewer_id.startswith("user:"):
+        person = User.objects.filter(pk=decision.reviewer_id.removeprefix("user:")).first()
+        return str(person) if person else "somebody"
+    return decision.reviewer_id or "a judge"
+
+
+def _check_duties(item: ReviewItem, task: Task, decision: str, actor: Actor) -> None:
+    """Separation of duties, under the item's lock: not the maker, and nobody twice on one artifact."""
+    if decision == Decision.APPROVE and actor.person.pk in task.makers():
+        raise NotAllowed("You planned this work or answer for the agent that made it, so somebody else approves it.")
+    if decision == Decision.APPROVE and not item.artifact.has_known_content:
+        raise Conflict(
+            "Nobody gave the hash of this content, so what you see is not certainly what would be posted. "
+            "Reject it, and ask its maker for the content itself."
+        )
+    earlier = ReviewDecision.objects.filter(
+        artifact=item.artifact,
+        reviewer_id=actor.id,
+        review_items__undone_at=None,
+        review_items__status=ReviewItemStatus.DECIDED,
+    )
+    if item.level > 1 and earlier.exists():
+        raise NotAllowed("You have decided on this already; an escalated item wants another person.")
+
+
+@transaction.atomic
+def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
+    """Take one's own decision back while its undo time lasts: the posts are dropped, and the item waits again."""
+    actor.require(PERMISSION, to="take a decision back")
+    task, item = _lock(item_id)
+    if item.status != ReviewItemStatus.DECIDED or item.decision is None:
+        raise Conflict("There is no decision to take back.")
+    if item.decision.reviewer_id != actor.id:
+        raise NotAllowed("Only the person who decided takes it back.")
+    if task.status != TaskStatus.REVIEW or timezone.now() >= item.decision.created_at + undo_time():
+        raise Conflict("The time to take it back is over.")
+    with acting(actor):
+        item.decision.publish_records.drop("undo", "The approval was taken back.")
+        try:
+            with transaction.atomic():
+                return item.change(
+                    "undo",
+                    status=ReviewItemStatus.OPEN,
+                    undone_at=timezone.now(),
+                    undone_by=actor.person,
+                    version=item.version + 1,
+                )
+        except IntegrityError:  # an escalation has opened the next level already
+            raise Conflict("It was escalated, and now waits for another person.") from None
+
+
+def _finish(decision: ReviewDecision, actor: Actor) -> None:
+    """An approval takes effect: the task is done, and its posts may leave."""
+    _leave_review(decision, "approve", status=TaskStatus.DONE)
+    queue_posts(decision=decision, actor=actor)
+
+
+def _reject(decision: ReviewDecision, actor: Actor) -> None:
+    """A rejection takes effect: this attempt has failed, and the next one is told why."""
+    why = "; ".join(str(reason) for reason in decision.reasons)
+    failed = _leave_review(decision, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
+    if failed is not None:
+        retry_task(task=failed, actor=actor, feedback=why)
+
+
+def _leave_review(decision: ReviewDecision, action: str, **values: object) -> Task | None:
+    changed = Task.objects.filter(pk=decision.task_id, status=TaskStatus.REVIEW).change(action, **values)
+    return changed[0] if changed else None
+
+
+def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
+    """Let people's decisions whose undo time is over take effect; returns how many.
+
+    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest.
+    """
+    over = (now or timezone.now()) - undo_time()
+    due = ReviewItem.objects.filter(
+        status=ReviewItemStatus.DECIDED,
+        task__status=TaskStatus.REVIEW,
+        decision__created_at__lte=over,
+        decision__decision__in=[Decision.APPROVE, Decision.REJECT],
+    )
+    return sum(_settle_one(pk, actor) for pk in due.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _settle_one(item_id: UUID, actor: Actor) -> bool:
+    task, item = _lock(item_id)
+    if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
+        return False  # taken back, or settled by another run
+    with acting(actor):
+        (_finish if item.decision.decision == Decision.APPROVE else _reject)(item.decision, actor)
+    return True
+
+
+def open_missing_review_items(*, actor: Actor) -> int:
+    """Put before people what a judge left to them in plain SQL; returns how many.
+
+    The net under writers that do not come through `decide_artifact`: their decision says `human_review`, and nobody
+    has opened the item.
+    """
+    left = (
+        ReviewDecision.objects.filter(
+            next_action=NextAction.HUMAN_REVIEW, reviewer_type=ReviewerType.JUDGE, task__status=TaskStatus.REVIEW
+        )
+        .filter(artifact__review_items=None)
+        .select_related("artifact__campaign")
+        .order_by("created_at")
+    )
+    opened = 0
+    for decision in left:
+        policy = ReviewPolicy.of(decision.artifact.campaign)
+        verdict, confidence = Decision(decision.decision), decision.confidence_score
+        reason = _why_a_person(verdict, confidence, decision.policy_hits or (), policy)
+        try:
+            with transaction.atomic(), acting(actor):
+                open_review_item(
+                    artifact=decision.artifact, reason=reason or ReviewReason.ESCALATED, risk=1 - confidence
+                )
+            opened += 1
+        except IntegrityError:  # another run was quicker
+            continue
+    return opened
