@@ -18,10 +18,7 @@ class Migration(migrations.Migration):
             name="User",
             fields=[
                 ("password", models.CharField(max_length=128, verbose_name="password")),
-                (
-                    "last_login",
-                    models.DateTimeField(blank=True, null=True, verbose_name="last login"),
-                ),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
                 (
                     "is_superuser",
                     models.BooleanField(
@@ -40,22 +37,10 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                (
-                    "email",
-                    models.EmailField(
-                        help_text="What this person signs in with.",
-                        max_length=254,
-                        unique=True,
-                    ),
-                ),
+                ("email", models.EmailField(help_text="What this person signs in with.", max_length=254, unique=True)),
                 (
                     "display_name",
-                    models.TextField(
-                        blank=True,
-                        db_default="",
-                        default="",
-                        help_text="The name that others see.",
-                    ),
+                    models.TextField(blank=True, db_default="", default="", help_text="The name that others see."),
                 ),
                 (
                     "is_active",
@@ -68,17 +53,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
                 (

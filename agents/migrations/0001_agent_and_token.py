@@ -20,60 +20,37 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                (
-                    "display_name",
-                    models.TextField(blank=True, help_text="What people call it.", null=True),
-                ),
+                ("display_name", models.TextField(blank=True, help_text="What people call it.", null=True)),
                 (
                     "persona_ref",
-                    models.TextField(
-                        blank=True,
-                        help_text="Where its persona is described (soul.md).",
-                        null=True,
-                    ),
+                    models.TextField(blank=True, help_text="Where its persona is described (soul.md).", null=True),
                 ),
                 (
                     "status",
                     models.TextField(
-                        choices=[
-                            ("active", "active"),
-                            ("suspended", "suspended"),
-                            ("retired", "retired"),
-                        ],
+                        choices=[("active", "active"), ("suspended", "suspended"), ("retired", "retired")],
                         help_text="Only active agents are given work.",
                     ),
                 ),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
                 (
                     "character_reference_id",
-                    models.TextField(
-                        blank=True,
-                        help_text="The look it keeps across videos.",
-                        null=True,
-                    ),
+                    models.TextField(blank=True, help_text="The look it keeps across videos.", null=True),
                 ),
                 (
                     "agent_group",
-                    models.TextField(
-                        blank=True,
-                        help_text="A name for agents that are compared together.",
-                        null=True,
-                    ),
+                    models.TextField(blank=True, help_text="A name for agents that are compared together.", null=True),
                 ),
             ],
             options={
@@ -93,10 +70,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                (
-                    "name",
-                    models.TextField(help_text="What carries it; the audit log shows this name."),
-                ),
+                ("name", models.TextField(help_text="What carries it; the audit log shows this name.")),
                 (
                     "role",
                     models.TextField(
@@ -110,57 +84,30 @@ class Migration(migrations.Migration):
                         help_text="The routes it reaches.",
                     ),
                 ),
-                (
-                    "prefix",
-                    models.CharField(
-                        help_text="The first characters, to recognise it by.",
-                        max_length=12,
-                    ),
-                ),
+                ("prefix", models.CharField(help_text="The first characters, to recognise it by.", max_length=12)),
                 (
                     "token_sha256",
-                    models.CharField(
-                        editable=False,
-                        help_text="SHA-256 of the token.",
-                        max_length=64,
-                        unique=True,
-                    ),
+                    models.CharField(editable=False, help_text="SHA-256 of the token.", max_length=64, unique=True),
                 ),
                 (
                     "expires_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When it stops working; empty: never.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, help_text="When it stops working; empty: never.", null=True),
                 ),
-                (
-                    "revoked_at",
-                    models.DateTimeField(blank=True, help_text="When somebody ended it.", null=True),
-                ),
+                ("revoked_at", models.DateTimeField(blank=True, help_text="When somebody ended it.", null=True)),
                 (
                     "last_used_at",
-                    models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When it was last seen.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, editable=False, help_text="When it was last seen.", null=True),
                 ),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],

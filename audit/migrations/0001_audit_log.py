@@ -66,9 +66,7 @@ class Migration(migrations.Migration):
                 (
                     "actor_id",
                     models.TextField(
-                        blank=True,
-                        help_text="user:<id>, an agent's id, or the program's name.",
-                        null=True,
+                        blank=True, help_text="user:<id>, an agent's id, or the program's name.", null=True
                     ),
                 ),
                 (
@@ -94,22 +92,9 @@ class Migration(migrations.Migration):
                         help_text="What was changed.",
                     ),
                 ),
-                (
-                    "entity_id",
-                    models.TextField(help_text="The key of what was changed."),
-                ),
-                (
-                    "action",
-                    models.TextField(help_text="The verb: create, claim, approve, pause…"),
-                ),
-                (
-                    "tool_name",
-                    models.TextField(
-                        blank=True,
-                        help_text="The door or token it came through.",
-                        null=True,
-                    ),
-                ),
+                ("entity_id", models.TextField(help_text="The key of what was changed.")),
+                ("action", models.TextField(help_text="The verb: create, claim, approve, pause…")),
+                ("tool_name", models.TextField(blank=True, help_text="The door or token it came through.", null=True)),
                 (
                     "inputs_hash",
                     models.TextField(
@@ -118,18 +103,11 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
-                (
-                    "output_summary",
-                    models.TextField(blank=True, help_text="The result in a sentence.", null=True),
-                ),
+                ("output_summary", models.TextField(blank=True, help_text="The result in a sentence.", null=True)),
                 (
                     "severity",
                     models.TextField(
-                        choices=[
-                            ("info", "info"),
-                            ("warning", "warning"),
-                            ("error", "error"),
-                        ],
+                        choices=[("info", "info"), ("warning", "warning"), ("error", "error")],
                         default="info",
                         help_text="How much it matters.",
                     ),
@@ -137,25 +115,17 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "campaign_id",
-                    models.UUIDField(
-                        blank=True,
-                        help_text="The campaign it belongs to, if any.",
-                        null=True,
-                    ),
+                    models.UUIDField(blank=True, help_text="The campaign it belongs to, if any.", null=True),
                 ),
                 (
                     "changes",
                     models.JSONField(
-                        blank=True,
-                        help_text="Each changed column with its values before and after.",
-                        null=True,
+                        blank=True, help_text="Each changed column with its values before and after.", null=True
                     ),
                 ),
             ],
@@ -171,12 +141,7 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(
-                            (
-                                "actor_type__in",
-                                ["planner", "worker", "judge", "human", "system"],
-                            )
-                        ),
+                        condition=models.Q(("actor_type__in", ["planner", "worker", "judge", "human", "system"])),
                         name="audit_log_actor_type_check",
                         violation_error_message="actor_type must be one of: planner, worker, judge, human, system.",
                     ),

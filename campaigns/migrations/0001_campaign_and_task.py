@@ -38,30 +38,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.TextField(help_text="What people call it.")),
-                (
-                    "goal",
-                    models.TextField(help_text="What it is to reach, in a sentence that an agent can work from."),
-                ),
-                (
-                    "target_platforms",
-                    models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].'),
-                ),
+                ("goal", models.TextField(help_text="What it is to reach, in a sentence that an agent can work from.")),
+                ("target_platforms", models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].')),
                 (
                     "budget_cap_etb",
                     models.DecimalField(
-                        decimal_places=2,
-                        help_text="What it may spend at most, in Ethiopian birr.",
-                        max_digits=12,
+                        decimal_places=2, help_text="What it may spend at most, in Ethiopian birr.", max_digits=12
                     ),
                 ),
-                (
-                    "start_time",
-                    models.DateTimeField(blank=True, help_text="No work starts before this.", null=True),
-                ),
-                (
-                    "end_time",
-                    models.DateTimeField(blank=True, help_text="No work starts after this.", null=True),
-                ),
+                ("start_time", models.DateTimeField(blank=True, help_text="No work starts before this.", null=True)),
+                ("end_time", models.DateTimeField(blank=True, help_text="No work starts after this.", null=True)),
                 (
                     "status",
                     models.TextField(
@@ -77,35 +63,24 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "constraints",
-                    models.JSONField(
-                        blank=True,
-                        help_text="Rules for agents, and the review policy.",
-                        null=True,
-                    ),
+                    models.JSONField(blank=True, help_text="Rules for agents, and the review policy.", null=True),
                 ),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
                 (
                     "deleted_at",
                     models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="Hidden since; never removed.",
-                        null=True,
+                        blank=True, editable=False, help_text="Hidden since; never removed.", null=True
                     ),
                 ),
                 (
@@ -119,12 +94,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "control_reason",
-                    models.TextField(
-                        blank=True,
-                        editable=False,
-                        help_text="Why it is in this state.",
-                        null=True,
-                    ),
+                    models.TextField(blank=True, editable=False, help_text="Why it is in this state.", null=True),
                 ),
                 (
                     "controlled_by",
@@ -143,10 +113,7 @@ class Migration(migrations.Migration):
                 (
                     "halted_at",
                     models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="Set while a pause is a halt.",
-                        null=True,
+                        blank=True, editable=False, help_text="Set while a pause is a halt.", null=True
                     ),
                 ),
                 (
@@ -174,21 +141,13 @@ class Migration(migrations.Migration):
                 (
                     "resume_at",
                     models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When a pause ends by itself.",
-                        null=True,
+                        blank=True, editable=False, help_text="When a pause ends by itself.", null=True
                     ),
                 ),
             ],
             options={
                 "db_table": "campaign",
-                "permissions": [
-                    (
-                        "control_campaign",
-                        "Can pause, halt, resume, stop and complete campaigns",
-                    )
-                ],
+                "permissions": [("control_campaign", "Can pause, halt, resume, stop and complete campaigns")],
             },
         ),
         migrations.CreateModel(
@@ -197,34 +156,22 @@ class Migration(migrations.Migration):
                 (
                     "system_control_id",
                     models.SmallIntegerField(
-                        db_default=1,
-                        default=1,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
+                        db_default=1, default=1, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
                     "halted",
                     models.BooleanField(
-                        db_default=False,
-                        default=False,
-                        help_text="Nothing is handed out or published.",
+                        db_default=False, default=False, help_text="Nothing is handed out or published."
                     ),
                 ),
                 (
                     "epoch",
                     models.IntegerField(
-                        db_default=0,
-                        default=0,
-                        editable=False,
-                        help_text="Grows with each global halt.",
+                        db_default=0, default=0, editable=False, help_text="Grows with each global halt."
                     ),
                 ),
-                (
-                    "control_reason",
-                    models.TextField(blank=True, help_text="Why it is in this state.", null=True),
-                ),
+                ("control_reason", models.TextField(blank=True, help_text="Why it is in this state.", null=True)),
                 (
                     "controlled_by",
                     models.ForeignKey(
@@ -238,24 +185,17 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                (
-                    "controlled_at",
-                    models.DateTimeField(blank=True, help_text="Since when.", null=True),
-                ),
+                ("controlled_at", models.DateTimeField(blank=True, help_text="Since when.", null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
@@ -312,12 +252,7 @@ class Migration(migrations.Migration):
                 (
                     "priority",
                     models.TextField(
-                        choices=[
-                            ("high", "high"),
-                            ("medium", "medium"),
-                            ("low", "low"),
-                        ],
-                        help_text="High goes first.",
+                        choices=[("high", "high"), ("medium", "medium"), ("low", "low")], help_text="High goes first."
                     ),
                 ),
                 (
@@ -333,21 +268,11 @@ class Migration(migrations.Migration):
                         help_text="Where it stands.",
                     ),
                 ),
-                (
-                    "context",
-                    models.JSONField(help_text="What the agent is given to work from."),
-                ),
-                (
-                    "attempt",
-                    models.IntegerField(db_default=0, default=0, help_text="0 for the first try."),
-                ),
+                ("context", models.JSONField(help_text="What the agent is given to work from.")),
+                ("attempt", models.IntegerField(db_default=0, default=0, help_text="0 for the first try.")),
                 (
                     "max_attempts",
-                    models.IntegerField(
-                        db_default=3,
-                        default=3,
-                        help_text="How many tries there are in all.",
-                    ),
+                    models.IntegerField(db_default=3, default=3, help_text="How many tries there are in all."),
                 ),
                 (
                     "parent_task",
@@ -364,17 +289,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
                 (
@@ -386,25 +307,13 @@ class Migration(migrations.Migration):
                         validators=[django.core.validators.RegexValidator(re.compile("[0-9a-f]{32}"))],
                     ),
                 ),
-                (
-                    "title",
-                    models.TextField(blank=True, help_text="What people call it.", null=True),
-                ),
-                (
-                    "error",
-                    models.TextField(blank=True, help_text="Why it failed.", null=True),
-                ),
-                (
-                    "not_before",
-                    models.DateTimeField(blank=True, help_text="Not handed out before this.", null=True),
-                ),
+                ("title", models.TextField(blank=True, help_text="What people call it.", null=True)),
+                ("error", models.TextField(blank=True, help_text="Why it failed.", null=True)),
+                ("not_before", models.DateTimeField(blank=True, help_text="Not handed out before this.", null=True)),
                 (
                     "deleted_at",
                     models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="Hidden since; never removed.",
-                        null=True,
+                        blank=True, editable=False, help_text="Hidden since; never removed.", null=True
                     ),
                 ),
                 (
@@ -420,11 +329,7 @@ class Migration(migrations.Migration):
                 (
                     "cost_etb",
                     models.DecimalField(
-                        db_default=0,
-                        decimal_places=2,
-                        default=0,
-                        help_text="What it did cost.",
-                        max_digits=12,
+                        db_default=0, decimal_places=2, default=0, help_text="What it did cost.", max_digits=12
                     ),
                 ),
                 (
@@ -443,20 +348,12 @@ class Migration(migrations.Migration):
                 (
                     "lease_id",
                     models.UUIDField(
-                        blank=True,
-                        editable=False,
-                        help_text="Held by the worker that has it.",
-                        null=True,
+                        blank=True, editable=False, help_text="Held by the worker that has it.", null=True
                     ),
                 ),
                 (
                     "lease_expires_at",
-                    models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When its lease ends.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, editable=False, help_text="When its lease ends.", null=True),
                 ),
                 (
                     "lease_epoch",
@@ -469,12 +366,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "claimed_at",
-                    models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When it was handed out.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, editable=False, help_text="When it was handed out.", null=True),
                 ),
             ],
             options={
@@ -500,12 +392,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        ["draft", "active", "paused", "stopped", "completed"],
-                    )
-                ),
+                condition=models.Q(("status__in", ["draft", "active", "paused", "stopped", "completed"])),
                 name="campaign_status_check",
                 violation_error_message="status must be one of: draft, active, paused, stopped, completed.",
             ),
@@ -514,8 +401,7 @@ class Migration(migrations.Migration):
             model_name="campaign",
             constraint=models.CheckConstraint(
                 condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("target_platforms")),
-                    ["object", "array"],
+                    audit.base.JSONShape(models.F("target_platforms")), ["object", "array"]
                 ),
                 name="campaign_target_platforms_check",
                 violation_error_message="target_platforms must be a JSON object or array.",
@@ -671,8 +557,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="systemcontrol",
             constraint=models.CheckConstraint(
-                condition=models.Q(("system_control_id", 1)),
-                name="system_control_one_row_check",
+                condition=models.Q(("system_control_id", 1)), name="system_control_one_row_check"
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -782,9 +667,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="task",
             index=models.Index(
-                condition=models.Q(("parent_task__isnull", False)),
-                fields=["parent_task"],
-                name="idx_task_parent",
+                condition=models.Q(("parent_task__isnull", False)), fields=["parent_task"], name="idx_task_parent"
             ),
         ),
         migrations.AddIndex(
@@ -808,13 +691,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     (
                         "task_type__in",
-                        [
-                            "trend_fetch",
-                            "draft_post",
-                            "generate_media",
-                            "publish_post",
-                            "collect_metrics",
-                        ],
+                        ["trend_fetch", "draft_post", "generate_media", "publish_post", "collect_metrics"],
                     )
                 ),
                 name="task_task_type_check",
@@ -832,12 +709,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        ["pending", "in_progress", "review", "done", "failed"],
-                    )
-                ),
+                condition=models.Q(("status__in", ["pending", "in_progress", "review", "done", "failed"])),
                 name="task_status_check",
                 violation_error_message="status must be one of: pending, in_progress, review, done, failed.",
             ),
@@ -896,9 +768,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     models.Q(("lease_expires_at", None), ("lease_id", None)),
                     models.Q(
-                        ("lease_expires_at__isnull", False),
-                        ("lease_id__isnull", False),
-                        ("status", "in_progress"),
+                        ("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "in_progress")
                     ),
                     _connector="OR",
                 ),

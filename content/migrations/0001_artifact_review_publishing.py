@@ -67,32 +67,14 @@ class Migration(migrations.Migration):
                         help_text="What it is.",
                     ),
                 ),
-                (
-                    "version",
-                    models.IntegerField(help_text="Counts from 1 along a task and its retries."),
-                ),
-                (
-                    "content_ref",
-                    models.TextField(help_text="A key in the content store, or an https or s3 reference."),
-                ),
-                (
-                    "metadata",
-                    models.JSONField(
-                        blank=True,
-                        help_text="What the maker tells about it.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "sources",
-                    models.JSONField(blank=True, help_text="What it rests on.", null=True),
-                ),
+                ("version", models.IntegerField(help_text="Counts from 1 along a task and its retries.")),
+                ("content_ref", models.TextField(help_text="A key in the content store, or an https or s3 reference.")),
+                ("metadata", models.JSONField(blank=True, help_text="What the maker tells about it.", null=True)),
+                ("sources", models.JSONField(blank=True, help_text="What it rests on.", null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
@@ -141,65 +123,37 @@ class Migration(migrations.Migration):
                 (
                     "decision",
                     models.TextField(
-                        choices=[
-                            ("approve", "approve"),
-                            ("reject", "reject"),
-                            ("escalate", "escalate"),
-                        ],
+                        choices=[("approve", "approve"), ("reject", "reject"), ("escalate", "escalate")],
                         help_text="What was decided.",
                     ),
                 ),
                 (
                     "confidence_score",
                     models.DecimalField(
-                        decimal_places=3,
-                        help_text="From 0 to 1; a person's decision has 1.000.",
-                        max_digits=4,
+                        decimal_places=3, help_text="From 0 to 1; a person's decision has 1.000.", max_digits=4
                     ),
                 ),
                 ("reasons", models.JSONField(help_text="Why.")),
-                (
-                    "policy_hits",
-                    models.JSONField(blank=True, help_text="The policies that it touches.", null=True),
-                ),
+                ("policy_hits", models.JSONField(blank=True, help_text="The policies that it touches.", null=True)),
                 (
                     "next_action",
                     models.TextField(
-                        choices=[
-                            ("publish", "publish"),
-                            ("retry", "retry"),
-                            ("human_review", "review by a person"),
-                        ],
+                        choices=[("publish", "publish"), ("retry", "retry"), ("human_review", "review by a person")],
                         help_text="What follows.",
                     ),
                 ),
                 (
                     "reviewer_type",
-                    models.TextField(
-                        choices=[("judge", "judge"), ("human", "person")],
-                        help_text="Who decided.",
-                    ),
+                    models.TextField(choices=[("judge", "judge"), ("human", "person")], help_text="Who decided."),
                 ),
-                (
-                    "reviewer_id",
-                    models.TextField(
-                        blank=True,
-                        help_text="user:<id>, or the judge's agent.",
-                        null=True,
-                    ),
-                ),
+                ("reviewer_id", models.TextField(blank=True, help_text="user:<id>, or the judge's agent.", null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
-                (
-                    "artifact_sha256",
-                    audit.base.Sha256Field(help_text="The content that was seen.", max_length=64),
-                ),
+                ("artifact_sha256", audit.base.Sha256Field(help_text="The content that was seen.", max_length=64)),
                 (
                     "trace_id",
                     models.TextField(
@@ -244,10 +198,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("platform", models.TextField(help_text="Where it goes.")),
-                (
-                    "platform_post_id",
-                    models.TextField(blank=True, help_text="What the platform calls it.", null=True),
-                ),
+                ("platform_post_id", models.TextField(blank=True, help_text="What the platform calls it.", null=True)),
                 (
                     "disclosure_level",
                     models.TextField(
@@ -262,32 +213,21 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.TextField(
-                        choices=[
-                            ("queued", "queued"),
-                            ("published", "published"),
-                            ("failed", "failed"),
-                        ],
+                        choices=[("queued", "queued"), ("published", "published"), ("failed", "failed")],
                         help_text="Where it stands.",
                     ),
                 ),
-                (
-                    "published_at",
-                    models.DateTimeField(blank=True, help_text="When it appeared.", null=True),
-                ),
+                ("published_at", models.DateTimeField(blank=True, help_text="When it appeared.", null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
                 (
@@ -304,18 +244,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "adopted",
-                    models.BooleanField(
-                        db_default=False,
-                        default=False,
-                        help_text="Was out before Gatehouse met it.",
-                    ),
+                    models.BooleanField(db_default=False, default=False, help_text="Was out before Gatehouse met it."),
                 ),
                 (
                     "content_sha256",
-                    audit.base.Sha256Field(
-                        help_text="The content that may be posted, and no other.",
-                        max_length=64,
-                    ),
+                    audit.base.Sha256Field(help_text="The content that may be posted, and no other.", max_length=64),
                 ),
                 (
                     "scheduled_for",
@@ -334,53 +267,32 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
-                (
-                    "error",
-                    models.TextField(blank=True, help_text="Why it failed.", null=True),
-                ),
+                ("error", models.TextField(blank=True, help_text="Why it failed.", null=True)),
                 (
                     "attempt",
                     models.IntegerField(
-                        db_default=0,
-                        default=0,
-                        help_text="0 for the first try; a retry is a new row.",
+                        db_default=0, default=0, help_text="0 for the first try; a retry is a new row."
                     ),
                 ),
                 (
                     "lease_id",
                     models.UUIDField(
-                        blank=True,
-                        editable=False,
-                        help_text="Held by the publisher that has it.",
-                        null=True,
+                        blank=True, editable=False, help_text="Held by the publisher that has it.", null=True
                     ),
                 ),
                 (
                     "lease_expires_at",
-                    models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When its lease ends.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, editable=False, help_text="When its lease ends.", null=True),
                 ),
                 (
                     "lease_epoch",
                     models.IntegerField(
-                        blank=True,
-                        editable=False,
-                        help_text="The epoch in which it began.",
-                        null=True,
+                        blank=True, editable=False, help_text="The epoch in which it began.", null=True
                     ),
                 ),
                 (
                     "claimed_at",
-                    models.DateTimeField(
-                        blank=True,
-                        editable=False,
-                        help_text="When it was handed out.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, editable=False, help_text="When it was handed out.", null=True),
                 ),
             ],
             options={
@@ -443,11 +355,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.TextField(
-                        choices=[
-                            ("open", "open"),
-                            ("decided", "decided"),
-                            ("withdrawn", "withdrawn"),
-                        ],
+                        choices=[("open", "open"), ("decided", "decided"), ("withdrawn", "withdrawn")],
                         db_default="open",
                         default="open",
                     ),
@@ -464,19 +372,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "opened_at",
-                    models.DateTimeField(
-                        default=django.utils.timezone.now,
-                        help_text="Since when it waits.",
-                    ),
+                    models.DateTimeField(default=django.utils.timezone.now, help_text="Since when it waits."),
                 ),
-                (
-                    "due_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When somebody should have decided.",
-                        null=True,
-                    ),
-                ),
+                ("due_at", models.DateTimeField(blank=True, help_text="When somebody should have decided.", null=True)),
                 (
                     "claimed_by",
                     models.ForeignKey(
@@ -492,11 +390,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "claimed_until",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When that claim ends by itself.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, help_text="When that claim ends by itself.", null=True),
                 ),
                 (
                     "decision",
@@ -511,19 +405,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "level",
-                    models.SmallIntegerField(
-                        db_default=1,
-                        default=1,
-                        help_text="2: escalated to another person.",
-                    ),
+                    models.SmallIntegerField(db_default=1, default=1, help_text="2: escalated to another person."),
                 ),
                 (
                     "undone_at",
-                    models.DateTimeField(
-                        blank=True,
-                        help_text="When the decision was taken back.",
-                        null=True,
-                    ),
+                    models.DateTimeField(blank=True, help_text="When the decision was taken back.", null=True),
                 ),
                 (
                     "undone_by",
@@ -541,36 +427,25 @@ class Migration(migrations.Migration):
                 (
                     "version",
                     models.IntegerField(
-                        db_default=0,
-                        default=0,
-                        help_text="Grows with each change; a stale form is told.",
+                        db_default=0, default=0, help_text="Grows with each change; a stale form is told."
                     ),
                 ),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
             options={
                 "db_table": "review_item",
-                "permissions": [
-                    (
-                        "decide_reviewitem",
-                        "Can approve, reject and escalate what waits for a person",
-                    )
-                ],
+                "permissions": [("decide_reviewitem", "Can approve, reject and escalate what waits for a person")],
             },
         ),
         migrations.CreateModel(
@@ -616,14 +491,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("platform", models.TextField(help_text="Where it is to be shown.")),
-                (
-                    "tier",
-                    models.TextField(
-                        blank=True,
-                        help_text="The quality that was asked for.",
-                        null=True,
-                    ),
-                ),
+                ("tier", models.TextField(blank=True, help_text="The quality that was asked for.", null=True)),
                 (
                     "character_reference_id",
                     models.TextField(blank=True, help_text="The look that it keeps.", null=True),
@@ -644,25 +512,19 @@ class Migration(migrations.Migration):
                 (
                     "metadata",
                     models.JSONField(
-                        blank=True,
-                        help_text="Duration, resolution, external_url and the like.",
-                        null=True,
+                        blank=True, help_text="Duration, resolution, external_url and the like.", null=True
                     ),
                 ),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
@@ -685,12 +547,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "artifact_type__in",
-                        ["text", "image", "video", "plan", "metrics_batch"],
-                    )
-                ),
+                condition=models.Q(("artifact_type__in", ["text", "image", "video", "plan", "metrics_batch"])),
                 name="artifact_artifact_type_check",
                 violation_error_message="artifact_type must be one of: text, image, video, plan, metrics_batch.",
             ),
@@ -1008,11 +865,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("lease_expires_at", None), ("lease_id", None)),
-                    models.Q(
-                        ("lease_expires_at__isnull", False),
-                        ("lease_id__isnull", False),
-                        ("status", "queued"),
-                    ),
+                    models.Q(("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "queued")),
                     _connector="OR",
                 ),
                 name="publish_record_lease_check",
@@ -1184,16 +1037,7 @@ class Migration(migrations.Migration):
             model_name="reviewitem",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    (
-                        "reason__in",
-                        [
-                            "escalated",
-                            "low_confidence",
-                            "policy_hit",
-                            "no_judge",
-                            "blind_sample",
-                        ],
-                    )
+                    ("reason__in", ["escalated", "low_confidence", "policy_hit", "no_judge", "blind_sample"])
                 ),
                 name="review_item_reason_check",
                 violation_error_message="reason must be one of: escalated, low_confidence, policy_hit, no_judge, blind_sample.",
@@ -1210,15 +1054,13 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewitem",
             constraint=models.CheckConstraint(
-                condition=models.Q(("risk__gte", 0), ("risk__lte", 1)),
-                name="review_item_risk_check",
+                condition=models.Q(("risk__gte", 0), ("risk__lte", 1)), name="review_item_risk_check"
             ),
         ),
         migrations.AddConstraint(
             model_name="reviewitem",
             constraint=models.CheckConstraint(
-                condition=models.Q(("level__in", [1, 2])),
-                name="review_item_level_check",
+                condition=models.Q(("level__in", [1, 2])), name="review_item_level_check"
             ),
         ),
         migrations.AddConstraint(
@@ -1340,12 +1182,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="videoasset",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "status__in",
-                        ["pending", "rendering", "ready", "failed", "archived"],
-                    )
-                ),
+                condition=models.Q(("status__in", ["pending", "rendering", "ready", "failed", "archived"])),
                 name="video_asset_status_check",
                 violation_error_message="status must be one of: pending, rendering, ready, failed, archived.",
             ),

@@ -47,20 +47,12 @@ class Migration(migrations.Migration):
                 ),
                 ("source", models.TextField(help_text="Who counts.")),
                 ("from_total", models.BigIntegerField(help_text="The total before.")),
-                (
-                    "to_total",
-                    models.BigIntegerField(help_text="The lower total after."),
-                ),
-                (
-                    "observed_at",
-                    models.DateTimeField(help_text="When the lower total was reported."),
-                ),
+                ("to_total", models.BigIntegerField(help_text="The lower total after.")),
+                ("observed_at", models.DateTimeField(help_text="When the lower total was reported.")),
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
             ],
@@ -95,21 +87,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("source", models.TextField(help_text="Who counts.")),
-                (
-                    "highest_total",
-                    models.BigIntegerField(help_text="The highest total ever reported."),
-                ),
-                (
-                    "last_total",
-                    models.BigIntegerField(help_text="The total of the newest observation."),
-                ),
+                ("highest_total", models.BigIntegerField(help_text="The highest total ever reported.")),
+                ("last_total", models.BigIntegerField(help_text="The total of the newest observation.")),
                 ("last_observed_at", models.DateTimeField(help_text="When that was.")),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
@@ -145,21 +129,11 @@ class Migration(migrations.Migration):
                         help_text="What was measured.",
                     ),
                 ),
-                (
-                    "metric_value",
-                    models.BigIntegerField(help_text="The increase since the last measurement."),
-                ),
-                (
-                    "observed_at",
-                    models.DateTimeField(help_text="When the platform said so; decides the month."),
-                ),
+                ("metric_value", models.BigIntegerField(help_text="The increase since the last measurement.")),
+                ("observed_at", models.DateTimeField(help_text="When the platform said so; decides the month.")),
                 (
                     "ingested_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When it came in.",
-                    ),
+                    models.DateTimeField(db_default=audit.base.SQLNow(), editable=False, help_text="When it came in."),
                 ),
                 ("source", models.TextField(help_text="Who measured.")),
             ],
@@ -180,10 +154,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                (
-                    "bucket",
-                    models.DateTimeField(help_text="The beginning of the hour (UTC)."),
-                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the hour (UTC).")),
                 ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
@@ -201,16 +172,11 @@ class Migration(migrations.Migration):
                 ("sum", models.BigIntegerField(help_text="All increases of the hour.")),
                 ("count", models.BigIntegerField(help_text="How many events.")),
                 ("max", models.BigIntegerField(help_text="The largest increase.")),
-                (
-                    "last_observed_at",
-                    models.DateTimeField(help_text="The newest of them."),
-                ),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
@@ -231,25 +197,13 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                (
-                    "table_name",
-                    models.TextField(help_text="metric_event or audit_log."),
-                ),
-                (
-                    "range_start",
-                    models.DateTimeField(help_text="The first instant of the month (UTC)."),
-                ),
-                (
-                    "range_end",
-                    models.DateTimeField(help_text="The first instant of the next."),
-                ),
+                ("table_name", models.TextField(help_text="metric_event or audit_log.")),
+                ("range_start", models.DateTimeField(help_text="The first instant of the month (UTC).")),
+                ("range_end", models.DateTimeField(help_text="The first instant of the next.")),
                 ("row_count", models.BigIntegerField(help_text="Rows in the month.")),
                 ("byte_count", models.BigIntegerField(help_text="Bytes in all files.")),
                 ("files", models.JSONField(help_text="Each file with its SHA-256.")),
-                (
-                    "schema_fingerprint",
-                    models.TextField(help_text="Which columns they have."),
-                ),
+                ("schema_fingerprint", models.TextField(help_text="Which columns they have.")),
                 (
                     "state",
                     models.TextField(
@@ -267,17 +221,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="When the row was written (UTC).",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(),
-                        editable=False,
-                        help_text="Kept by a trigger, for every door.",
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
                     ),
                 ),
             ],
@@ -285,18 +235,7 @@ class Migration(migrations.Migration):
                 "db_table": "metric_archive",
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(
-                            (
-                                "state__in",
-                                [
-                                    "exporting",
-                                    "verified",
-                                    "detached",
-                                    "dropped",
-                                    "restored",
-                                ],
-                            )
-                        ),
+                        condition=models.Q(("state__in", ["exporting", "verified", "detached", "dropped", "restored"])),
                         name="metric_archive_state_check",
                         violation_error_message="state must be one of: exporting, verified, detached, dropped, restored.",
                     ),
@@ -317,10 +256,7 @@ class Migration(migrations.Migration):
                         name="metric_archive_byte_count_check",
                         violation_error_message="byte_count must be 0 or more.",
                     ),
-                    models.UniqueConstraint(
-                        fields=("table_name", "range_start"),
-                        name="metric_archive_month_key",
-                    ),
+                    models.UniqueConstraint(fields=("table_name", "range_start"), name="metric_archive_month_key"),
                 ],
             },
         ),
@@ -443,71 +379,48 @@ class Migration(migrations.Migration):
             model_name="metricevent",
             name="agent",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="agents.agent",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
             ),
         ),
         migrations.AddField(
             model_name="metricevent",
             name="campaign",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="campaigns.campaign",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
             ),
         ),
         migrations.AddField(
             model_name="metricevent",
             name="content",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="content.artifact",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="agent",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="agents.agent",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="campaign",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="campaigns.campaign",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="content",
             field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="content.artifact",
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
             ),
         ),
         migrations.AddConstraint(
             model_name="metriccorrection",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "metric_type__in",
-                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
-                    )
-                ),
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_correction_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
@@ -515,15 +428,13 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="metriccorrection",
             constraint=models.CheckConstraint(
-                condition=models.Q(("to_total__lt", models.F("from_total"))),
-                name="metric_correction_falls_check",
+                condition=models.Q(("to_total__lt", models.F("from_total"))), name="metric_correction_falls_check"
             ),
         ),
         migrations.AddConstraint(
             model_name="metriccorrection",
             constraint=models.UniqueConstraint(
-                fields=("publish", "metric_type", "source", "observed_at"),
-                name="metric_correction_key",
+                fields=("publish", "metric_type", "source", "observed_at"), name="metric_correction_key"
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -575,12 +486,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="metriccounter",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "metric_type__in",
-                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
-                    )
-                ),
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_counter_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
@@ -661,20 +567,12 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="metricevent",
-            index=models.Index(
-                fields=["platform", "metric_type", "observed_at"],
-                name="idx_metric_platform_type_time",
-            ),
+            index=models.Index(fields=["platform", "metric_type", "observed_at"], name="idx_metric_platform_type_time"),
         ),
         migrations.AddConstraint(
             model_name="metricevent",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "metric_type__in",
-                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
-                    )
-                ),
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_event_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
@@ -752,20 +650,12 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="metricrollup",
-            index=models.Index(
-                fields=["campaign", "metric_type", "bucket"],
-                name="idx_rollup_campaign_time",
-            ),
+            index=models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
         ),
         migrations.AddConstraint(
             model_name="metricrollup",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "metric_type__in",
-                        ["views", "likes", "comments", "shares", "watch_time_seconds"],
-                    )
-                ),
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_rollup_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
@@ -773,15 +663,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="metricrollup",
             constraint=models.UniqueConstraint(
-                fields=(
-                    "campaign",
-                    "content",
-                    "agent",
-                    "platform",
-                    "metric_type",
-                    "bucket",
-                ),
-                name="metric_rollup_key",
+                fields=("campaign", "content", "agent", "platform", "metric_type", "bucket"), name="metric_rollup_key"
             ),
         ),
         pgtrigger.migrations.AddTrigger(

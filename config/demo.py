@@ -1,0 +1,232 @@
+"""A small, believable fleet to look at on the first start. Everything goes through the services, as real work would."""
+
+import random
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from agents.choices import AgentStatus
+from agents.models import Agent
+from audit.choices import ActorType
+from audit.context import Actor, acting
+from campaigns.choices import CampaignStatus, TaskPriority, TaskType
+from campaigns.models import Campaign, Task
+from campaigns.services import claim_tasks, complete_task, create_task, halt_campaign, pause_campaign
+from config.groups import ADMINISTRATOR, AUDITOR, OPERATOR, REVIEWER
+from content.choices import ArtifactType, Decision
+from content.models import Artifact, PublishRecord
+from content.services import decide_artifact, publish_succeeded, submit_artifact
+from metrics.choices import MetricType
+from metrics.services import Observation, ingest_batch
+
+PEOPLE = {
+    "reviewer@example.org": ("Rahel Reviewer", REVIEWER),
+    "operator@example.org": ("Omar Operator", OPERATOR),
+    "auditor@example.org": ("Almaz Auditor", AUDITOR),
+    "admin@example.org": ("Abebe Administrator", ADMINISTRATOR),
+}
+AGENTS = {
+    "planner-1": "Plans the week",
+    "writer-4": "Writes posts and captions",
+    "writer-7": "Writes threads",
+    "judge-2": "Judges text",
+    "publisher-1": "Posts",
+}
+CAMPAIGNS = {
+    "Meskel launch": ("Fill 300 places at the Meskel bonfire evening.", ["instagram", "tiktok"], 120_000),
+    "Coffee stories": ("Show where the coffee comes from: one grower a week.", ["instagram"], 45_000),
+    "Diaspora remittance": (
+        "5,000 sign-ups by Christmas. No rate promises, no comparison with named banks.",
+        ["tiktok", "instagram"],
+        90_000,
+    ),
+    "Rainy season tips": ("Useful things to know between June and September.", ["x"], 15_000),
+}
+
+
+def approved(title: str, text: str) -> tuple[str, str, str, str, list[str], list[str]]:
+    return title, text, Decision.APPROVE, "0.94", ["on brief", "sources dated"], []
+
+
+# Per campaign: (title, text, the judge's decision, its confidence, its reasons, policy hits)
+WORK = {
+    "Meskel launch": [
+        approved("Caption: the bonfire is ready", "The demera stands. Come at six, bring your neighbours. #Meskel"),
+        approved("Caption: who brings the flowers", "Adey abeba, picked this morning in Entoto. #Meskel"),
+        (
+            "Caption: Meskel bonfire",
+            "Be early: places are free, but the square is not endless. Doors at five. #Meskel",
+            Decision.ESCALATE,
+            "0.700",
+            ["tone: sounds like a warning"],
+            [],
+        ),
+        (
+            "Text: what to bring",
+            "Warm clothes, water, and something to sit on. Leave the fireworks to us.",
+            Decision.APPROVE,
+            "0.640",
+            ["safety advice not in the brief"],
+            [],
+        ),
+    ],
+    "Coffee stories": [
+        approved("Story: Yirgacheffe before sunrise", "Tadesse picks only what is red. It takes him until noon."),
+        (
+            "Thread: coffee ceremony",
+            "Three cups: abol, tona, baraka. The third one is the blessing, so stay for it.",
+            Decision.APPROVE,
+            "0.910",
+            ["fine"],
+            ["health claims: “blessing”"],
+        ),
+        (
+            "Story: price of a sack",
+            "A sack sold for more than ever this week.",
+            Decision.REJECT,
+            "0.880",
+            ["no source for the price"],
+            [],
+        ),
+    ],
+    "Diaspora remittance": [
+        (
+            "3 fees to avoid when you send money home",
+            "Sending money home should not cost a day's pay. Three fees eat it up: the transfer fee, the exchange-rate "
+            "margin, and the receiving fee. Compare the amount that arrives, not the fee on the poster.",
+            Decision.APPROVE,
+            "0.610",
+            ["claim softened", "source dated"],
+            ["financial promise (v2)"],
+        ),
+    ],
+    "Rainy season tips": [approved("Tip: umbrellas", "An umbrella keeps the head dry, boots keep the day good.")],
+}
+PLANNED = ["Reel: behind the bonfire", "Caption: thank you", "Thread: how the evening went"]
+
+
+def agent_actor(kind: ActorType, agent: Agent) -> Actor:
+    return Actor(kind, agent.pk)
+
+
+@transaction.atomic
+def load(password: str) -> None:
+    """The whole demo, or nothing of it."""
+    people = {email: _person(email, name, group, password) for email, (name, group) in PEOPLE.items()}
+    operator = Actor.human(people["operator@example.org"])
+    agents = {key: _agent(key, name, people["operator@example.org"]) for key, name in AGENTS.items()}
+    campaigns = {name: _campaign(name, *about, operator) for name, about in CAMPAIGNS.items()}
+    for name, works in WORK.items():
+        for work in works:
+            _work_through(campaigns[name], agents, *work)
+    _publish_and_measure(agents["publisher-1"])
+    for title in PLANNED:
+        _plan(campaigns["Meskel launch"], agents["writer-7"], title, agents["planner-1"])
+    claim_tasks(agent=agents["writer-7"], actor=agent_actor(ActorType.WORKER, agents["writer-7"]), lease_seconds=900)
+    pause_campaign(
+        campaign_id=campaigns["Diaspora remittance"].pk,
+        actor=operator,
+        reason="legal wants another look",
+        resume_at=timezone.now() + timedelta(hours=6),
+    )
+    halt_campaign(campaign_id=campaigns["Rainy season tips"].pk, actor=operator, reason="wrong price in draft")
+
+
+def _person(email: str, name: str, group: str, password: str) -> User:
+    user: User = User.objects.create_user(email, password, display_name=name)
+    user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def _agent(key: str, name: str, owner: User) -> Agent:
+    return Agent.objects.create(agent_id=key, display_name=name, status=AgentStatus.ACTIVE, owner=owner)
+
+
+def _campaign(name: str, goal: str, platforms: list[str], budget: int, actor: Actor) -> Campaign:
+    with acting(actor):
+        return Campaign.objects.create(
+            name=name,
+            goal=goal,
+            target_platforms=platforms,
+            budget_cap_etb=budget,
+            spent_etb=Decimal(budget) * random.Random(name).randint(10, 80) / 100,  # noqa: S311
+            status=CampaignStatus.ACTIVE,
+            constraints={"languages": ["am", "en"], "review_policy": {"approve_threshold": 0.85, "due_minutes": 240}},
+        )
+
+
+def _plan(campaign: Campaign, writer: Agent, title: str, planner: Agent) -> Task:
+    return create_task(
+        campaign=campaign,
+        agent=writer,
+        task_type=TaskType.DRAFT_POST,
+        title=title,
+        context={"goal_description": campaign.goal, "persona_constraints": ["plain words", "no promises"]},
+        priority=TaskPriority.HIGH if "Caption" in title else TaskPriority.MEDIUM,
+        actor=agent_actor(ActorType.PLANNER, planner),
+    )
+
+
+def _work_through(
+    campaign: Campaign,
+    agents: dict[str, Agent],
+    title: str,
+    text: str,
+    decision: str,
+    confidence: str,
+    reasons: list[str],
+    policy_hits: list[str],
+) -> None:
+    writer, judge = agents["writer-4"], agents["judge-2"]
+    worker = agent_actor(ActorType.WORKER, writer)
+    _plan(campaign, writer, title, agents["planner-1"])
+    (task,) = claim_tasks(agent=writer, actor=worker)
+    artifact: Artifact = submit_artifact(
+        task=task,
+        artifact_type=ArtifactType.TEXT,
+        content=text.encode(),
+        metadata={"language": "en", "words": len(text.split())},
+        sources=["https://www.example.org/brief"],
+        actor=worker,
+    )
+    complete_task(task=task, actor=worker)
+    decide_artifact(
+        artifact=artifact,
+        judge=judge,
+        decision=decision,
+        confidence=Decimal(confidence),
+        reasons=reasons,
+        policy_hits=policy_hits,
+        actor=agent_actor(ActorType.JUDGE, judge),
+    )
+
+
+def _publish_and_measure(publisher: Agent) -> None:
+    """Two posts went out some days ago, and were measured since."""
+    actor, now = agent_actor(ActorType.WORKER, publisher), timezone.now()
+    published = []
+    for number, record in enumerate(PublishRecord.objects.queued().filter(platform="instagram").order_by("pk")[:2]):
+        out = now - timedelta(days=6 - number)
+        published.append(
+            publish_succeeded(record=record, platform_post_id=f"DEMO{number}x7Kq", published_at=out, actor=actor)
+        )
+    for record in published:
+        ingest_batch(
+            observations=_totals(record, now), platform=record.platform, source="demo", actor=Actor.system("collector")
+        )
+
+
+def _totals(record: PublishRecord, now: datetime) -> list[Observation]:
+    """Running totals every six hours since the post went out, the same on every machine."""
+    chance, totals, observations = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0), []  # noqa: S311
+    when = record.published_at or now
+    while when < now:
+        for metric, pace in ((MetricType.VIEWS, 900), (MetricType.LIKES, 60), (MetricType.COMMENTS, 9)):
+            totals[metric] += chance.randint(0, pace)
+            observations.append(Observation(0, record.platform_post_id or "", when, metric, totals[metric]))
+        when += timedelta(hours=6)
+    return observations

@@ -1,0 +1,76 @@
+"""`adopt_posts FILE --campaign NAME --platform youtube`: posts that are out already come under management."""
+
+import argparse
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit.context import Actor
+from audit.errors import Invalid, Refused
+from content.post_file import Record, Reject, in_batches, read_records
+from content.progress import Progress
+from content.services.adoption import Post, adopt_posts, adopting_agent, campaign_to_adopt_into
+
+BATCH = 200  # rows in one transaction
+COLUMNS = ("platform_post_id", "published_at")
+ACTOR = Actor.system("adopt_posts")
+
+
+def platform_name(text: str) -> str:
+    """A platform as it is written everywhere: lowercase, no spaces."""
+    name = text.strip().lower()
+    if not name or not name.replace("_", "").replace("-", "").isalnum():
+        raise argparse.ArgumentTypeError("a platform is a word such as youtube")
+    return name
+
+
+class Command(BaseCommand):
+    help = "Bring existing posts under management: one task, artifact and published record for each post of the file."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="CSV with platform_post_id, published_at, and title and channel")
+        parser.add_argument("--campaign", required=True, metavar="NAME", help="made when there is none of that name")
+        parser.add_argument("--platform", required=True, type=platform_name, help="such as youtube")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path, platform = options["file"], options["platform"]
+        adopted, rows, rejected = 0, 0, 0
+        try:
+            with path.open("rb") as stream, Progress("adopting", path.stat().st_size) as progress:
+                batches = in_batches(read_records(stream, COLUMNS), BATCH)
+                first = next(batches, [])  # a file that is none is refused before a campaign is made for it
+                campaign, made = campaign_to_adopt_into(name=options["campaign"], platform=platform, actor=ACTOR)
+                agent = adopting_agent(platform=platform, actor=ACTOR)
+                for batch in chain([first], batches):
+                    posts, rejects = usable(batch)
+                    adopted += adopt_posts(campaign=campaign, agent=agent, platform=platform, posts=posts, actor=ACTOR)
+                    rows, rejected = rows + len(batch), rejected + len(rejects)
+                    for reject in rejects:
+                        progress.line(str(reject))
+                    progress.at(stream.tell(), f"{adopted:,} adopted")
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+        except Refused as refusal:
+            raise CommandError(refusal.sentence) from None
+        self.stdout.write(
+            f"{'Made' if made else 'Found'} campaign “{campaign}”. Read {rows:,} rows, adopted {adopted:,} posts; "
+            f"{rows - rejected - adopted:,} rows were of posts known already, {rejected:,} rejected."
+        )
+        if rejected:
+            raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
+
+
+def usable(batch: list[Record | Reject]) -> tuple[list[Post], list[Reject]]:
+    """The posts of a batch, and the rows that are none, with their reasons."""
+    posts, rejects = [], []
+    for row in batch:
+        try:
+            if isinstance(row, Reject):
+                rejects.append(row)
+            else:
+                posts.append(Post.of(row))
+        except Invalid as problem:
+            rejects.append(Reject(row.line, problem.sentence))
+    return posts, rejects

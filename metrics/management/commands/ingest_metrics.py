@@ -1,0 +1,82 @@
+"""`ingest_metrics FILE --platform youtube --cumulative`: observed running totals become metric events."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from audit.context import Actor
+from audit.errors import Invalid, Refused
+from content.management.commands.adopt_posts import platform_name
+from content.post_file import Record, Reject, in_batches, moment, post_id, read_records, total
+from content.progress import Progress
+from metrics.choices import MetricType
+from metrics.services import Observation, ingest_batch
+
+BATCH = 5000  # rows in one transaction: beyond a thousand, larger ones gain little
+COLUMNS = ("platform_post_id", "observed_at")
+ACTOR = Actor.system("ingest_metrics")
+
+
+class Command(BaseCommand):
+    help = "Turn the running totals of a file (views, likes, comments, …) into metric events. Safe to run again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="CSV with platform_post_id, observed_at and columns of totals")
+        parser.add_argument("--platform", required=True, type=platform_name, help="such as youtube")
+        parser.add_argument(
+            "--cumulative",
+            action="store_true",
+            required=True,
+            help="the numbers are running totals (no others are known)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path, platform = options["file"], options["platform"]
+        rows, events, corrections, rejected = 0, 0, 0, 0
+        try:
+            with path.open("rb") as stream, Progress("ingesting", path.stat().st_size) as progress:
+                for batch in in_batches(read_records(stream, COLUMNS), BATCH):
+                    observations, rejects = usable(batch)
+                    result = ingest_batch(observations=observations, platform=platform, source="file", actor=ACTOR)
+                    rejects = sorted(rejects + result.rejects, key=lambda reject: reject.line)
+                    rows, events = rows + len(batch), events + result.events
+                    corrections, rejected = corrections + result.corrections, rejected + len(rejects)
+                    for reject in rejects:
+                        progress.line(str(reject))
+                    progress.at(stream.tell(), f"{events:,} events")
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+        except Refused as refusal:
+            raise CommandError(refusal.sentence) from None
+        self.stdout.write(
+            f"Read {rows:,} rows, added {events:,} events; {corrections:,} totals had fallen, {rejected:,} rows rejected."
+        )
+        if rejected:
+            raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
+
+
+def usable(batch: list[Record | Reject]) -> tuple[list[Observation], list[Reject]]:
+    """The observations of a batch, and the rows that hold none, with their reasons. A row is taken whole or not at all."""
+    observations, rejects = [], []
+    for row in batch:
+        try:
+            if isinstance(row, Reject):
+                rejects.append(row)
+            else:
+                observations += observed(row)
+        except Invalid as problem:
+            rejects.append(Reject(row.line, problem.sentence))
+    return observations, rejects
+
+
+def observed(record: Record) -> list[Observation]:
+    """One observation for each total in the row; an empty cell is a total that the platform does not tell."""
+    post, when = post_id(record), moment(record, "observed_at")
+    totals = {metric: total(record, metric) for metric in MetricType}
+    found = [
+        Observation(record.line, post, when, metric, value) for metric, value in totals.items() if value is not None
+    ]
+    if not found:
+        raise Invalid(f"no totals; the columns are called {', '.join(MetricType.values)}.")
+    return found

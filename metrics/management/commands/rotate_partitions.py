@@ -1,0 +1,41 @@
+"""`rotate_partitions`: the months ahead are there. For cron, once a day; `--from 2017-11` prepares a backfill."""
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
+
+from metrics.partitions import TABLES, Month, months_ahead, rotate
+
+
+def month(text: str) -> Month:
+    try:
+        return Month.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+class Command(BaseCommand):
+    help = "Make the months of metric_event and audit_log that are missing, up to six months ahead."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--from", type=month, dest="start", metavar="YYYY-MM", help="the first month that metric events need"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            made = rotate(start=options["start"])
+        except ProgrammingError as error:
+            raise CommandError(
+                "The months belong to the owner of the schema. Set MIGRATOR_DATABASE_URL to a login that owns it. "
+                f"PostgreSQL says: {error}"
+            ) from None
+        except OperationalError as error:
+            raise CommandError(f"PostgreSQL did not let the months be made: {error}") from None
+        for name in made:
+            self.stdout.write(f"Made {name}.")
+        for table in TABLES:
+            ahead = months_ahead(table, using="migrator")
+            self.stdout.write(f"{table.name}: {ahead} months ahead{'.' if made else ', nothing to do.'}")
