@@ -1,6 +1,6 @@
 """People: who signs in at the console. What they may do comes from their groups."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
@@ -25,14 +25,14 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     user_id = IdField()
     email = models.EmailField(unique=True, help_text="What this person signs in with.")
     display_name = models.TextField(blank=True, default="", db_default="", help_text="The name that others see.")
-    is_active = models.BooleanField(  # type: ignore[misc]
+    is_active = models.BooleanField(
         default=True, db_default=True, help_text="Untick instead of deleting: what they did stays theirs."
     )
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     audit = AuditSpec(
         EntityType.USER,

@@ -51,7 +51,8 @@ class Context:
     tool_name: str | None = None
 
 
-_current: ContextVar[Context] = ContextVar("audit_context", default=Context(Actor.system("gatehouse")))
+NOBODY = Context(Actor.system("gatehouse"))
+_current: ContextVar[Context] = ContextVar("audit_context", default=NOBODY)
 
 
 def current() -> Context:

@@ -305,7 +305,7 @@ class Task(AuditedModel):
                 func=f"""
                     IF OLD.status = 'in_progress' AND NEW.status = 'done'
                             AND NOT NEW.task_type = ANY ({array(sorted(UNREVIEWED_TYPES))}) THEN
-                        {refusal("task", "status_transition", "a % task is reviewed before it is done", "NEW.task_type")}
+                        {refusal("task", "status_transition", "a % is reviewed before it is done", "NEW.task_type")}
                     END IF;
                     IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN
                         -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.

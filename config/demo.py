@@ -48,12 +48,13 @@ CAMPAIGNS = {
 }
 
 
-def approved(title: str, text: str) -> tuple[str, str, str, str, list[str], list[str]]:
+def approved(title: str, text: str) -> "Work":
     return title, text, Decision.APPROVE, "0.94", ["on brief", "sources dated"], []
 
 
+Work = tuple[str, str, str, str, list[str], list[str]]
 # Per campaign: (title, text, the judge's decision, its confidence, its reasons, policy hits)
-WORK = {
+WORK: dict[str, list[Work]] = {
     "Meskel launch": [
         approved("Caption: the bonfire is ready", "The demera stands. Come at six, bring your neighbours. #Meskel"),
         approved("Caption: who brings the flowers", "Adey abeba, picked this morning in Entoto. #Meskel"),
@@ -223,7 +224,7 @@ def _publish_and_measure(publisher: Agent) -> None:
 def _totals(record: PublishRecord, now: datetime) -> list[Observation]:
     """Running totals every six hours since the post went out, the same on every machine."""
     chance, totals, observations = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0), []  # noqa: S311
-    when = record.published_at or now
+    when: datetime = record.published_at or now
     while when < now:
         for metric, pace in ((MetricType.VIEWS, 900), (MetricType.LIKES, 60), (MetricType.COMMENTS, 9)):
             totals[metric] += chance.randint(0, pace)

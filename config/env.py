@@ -4,6 +4,7 @@ A bad value ends the process before anything else happens: settings are read whi
 there would hide the one thing that the operator needs, the name of the variable.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +25,7 @@ class BadSetting(SystemExit):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(2)
         self.sentence = f"{name} {problem}"
-        import sys
-
-        print(f"Gatehouse cannot start: {self.sentence}", file=sys.stderr)
+        sys.stderr.write(f"Gatehouse cannot start: {self.sentence}\n")
 
 
 def read(kind: Callable[..., T], name: str, default: T, *, must: str) -> T:

@@ -1,1 +1,1 @@
-"""No tables of its own; Django sends post_migrate only to apps that have this module, and `config.apps` waits for it."""
+"""No tables of its own. Django sends post_migrate only to apps with this module, and `config.apps` waits for it."""

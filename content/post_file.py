@@ -42,7 +42,7 @@ class Reject:
 
 
 def read_records(stream: BinaryIO, required: Iterable[str]) -> Iterator[Record | Reject]:
-    """Every row of the file, good or bad. Raises Invalid when it is no such file at all (no header, columns missing)."""
+    """Every row of the file, good or bad. Raises Invalid when it is no such file (no header, columns missing)."""
     lines = _lines(stream)
     columns = _header(next(lines, None), required)
     ahead: deque[tuple[int, str | Reject]] = deque()

@@ -68,7 +68,7 @@ def activate_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campai
 
 @transaction.atomic
 def pause_campaign(*, campaign_id: UUID, actor: Actor, reason: str, resume_at: datetime | None = None) -> Campaign:
-    """Nothing new starts and nothing is posted; work in progress may finish. Ends by itself at `resume_at`, if given."""
+    """Nothing new starts, nothing is posted; work in progress may finish. Ends by itself at `resume_at`, if given."""
     if resume_at is not None and resume_at <= timezone.now():
         raise Invalid("The time to resume has passed already; choose one in the future, or none.")
     with acting(actor):
@@ -108,7 +108,7 @@ def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign
 
 @transaction.atomic
 def complete_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
-    """The goal is reached. Refused while anything is unfinished: that would be lost, and losing work is what stop does."""
+    """The goal is reached. Refused while anything is unfinished: losing work is what a stop is for."""
     with acting(actor):
         campaign = _lock(campaign_id, CampaignVerb.COMPLETE, actor, reason)
         if left := unfinished(campaign):
@@ -125,7 +125,7 @@ def unfinished(campaign: Campaign) -> str:
 
 @transaction.atomic
 def stop_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
-    """The end, for good: open work fails and is not tried again, what waits for a person is withdrawn, posts are dropped."""
+    """The end, for good: open work fails without a retry, what waits for a person is withdrawn, posts are dropped."""
     with acting(actor):
         campaign = _lock(campaign_id, CampaignVerb.STOP, actor, reason)
         stopped = _set(campaign, CampaignVerb.STOP, actor, reason, status=CampaignStatus.STOPPED, epoch=F("epoch") + 1)

@@ -36,7 +36,7 @@ class Artifact(AuditedModel):
     sources = models.JSONField(null=True, blank=True, help_text="What it rests on.")
     created_at = CreatedAtField()
     content_sha256 = Sha256Field(
-        help_text="SHA-256 of the content: what exactly is reviewed and published. Of the reference when nobody gave it."
+        help_text="SHA-256 of what is reviewed and published; of the reference when nobody gave the content's."
     )
 
     immutable = True

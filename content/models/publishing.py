@@ -131,7 +131,7 @@ class PublishRecord(AuditedModel):
                     END IF;
                     IF made.campaign_id <> NEW.campaign_id
                             AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN
-                        {refusal("publish_record", "campaign_of_artifact", "a post belongs to its artifact''s campaign")}
+                        {refusal("publish_record", "campaign_of_artifact", "a post has its artifact''s campaign")}
                     END IF;
                     SELECT decision, artifact_id, artifact_sha256 INTO allowed
                     FROM review_decision WHERE review_id = NEW.decision_id;
@@ -148,10 +148,10 @@ class PublishRecord(AuditedModel):
                 name="lease",
                 operation=pgtrigger.Update,
                 func=f"""
-                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id, NEW.adopted)
-                            IS DISTINCT FROM
-                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id, OLD.adopted)
-                    THEN
+                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,
+                        NEW.adopted) IS DISTINCT FROM
+                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,
+                        OLD.adopted) THEN
                         {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
                     END IF;
                     IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (

@@ -37,7 +37,7 @@ def submit_artifact(
     metadata: dict[str, Any] | None = None,
     sources: list[Any] | None = None,
 ) -> Artifact:
-    """What a worker made for a task in progress: the content itself, or a reference and the SHA-256 of what is there."""
+    """What a worker made for a task in progress: the content, or a reference and the SHA-256 of what is there."""
     if (content is None) == (not content_ref):
         raise Invalid("Give either the content or a reference to it.")
     if content is not None:

@@ -74,8 +74,9 @@ MERGE = """
                (lpad(to_hex(floor(extract(epoch FROM observed_at) * 1000)::bigint), 12, '0')
                 || '7' || substr(digest, 1, 3) || '8' || substr(digest, 4, 15))::uuid AS event_id
         FROM observed o
-        CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(concat_ws(
-            chr(31), %(platform)s, platform_post_id, metric_type, %(source)s, total::text), 'UTF8')), 'hex') AS digest) d
+        CROSS JOIN LATERAL (
+            SELECT encode(sha256(convert_to(concat_ws(chr(31), %(platform)s, platform_post_id, metric_type, %(source)s,
+                                                      total::text), 'UTF8')), 'hex') AS digest) d
         WHERE total > COALESCE(GREATEST(highest_total, highest_in_batch), -1)
     ), events AS (
         INSERT INTO metric_event (event_id, campaign_id, agent_id, content_id, platform, metric_type, metric_value,

@@ -38,9 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="first do what `setup --demo` does")
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, signal.default_int_handler)
+        end_on_signals()
         with suppress(KeyboardInterrupt), listen() as listener:  # first of all: nothing is begun on a port in use
             try:
                 with embedded.running(settings.HOME) if settings.EMBEDDED else nullcontext():
@@ -73,6 +71,15 @@ class Command(BaseCommand):
         finally:
             end(child)
             os.close(ours)
+
+
+def end_on_signals() -> None:
+    """SIGINT also where a script started us in the background, which ignores it; SIGHUP unless nohup ignores it."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
 
 
 def listen() -> socket.socket:

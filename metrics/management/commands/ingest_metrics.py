@@ -50,14 +50,14 @@ class Command(BaseCommand):
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
         self.stdout.write(
-            f"Read {rows:,} rows, added {events:,} events; {corrections:,} totals had fallen, {rejected:,} rows rejected."
+            f"Read {rows:,} rows, added {events:,} events; {corrections:,} totals had fallen, {rejected:,} rejected."
         )
         if rejected:
             raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
 
 
 def usable(batch: list[Record | Reject]) -> tuple[list[Observation], list[Reject]]:
-    """The observations of a batch, and the rows that hold none, with their reasons. A row is taken whole or not at all."""
+    """The observations of a batch, and the rows that hold none, with their reasons; a row is taken whole or not."""
     observations, rejects = [], []
     for row in batch:
         try:
