@@ -1,9 +1,8 @@
+import audit.base
+import audit.triggers
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
-
-import audit.base
-import audit.triggers
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,5 @@
-from django.db import migrations, models
-
 import audit.base
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

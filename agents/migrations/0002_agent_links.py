@@ -1,10 +1,9 @@
+import audit.triggers
 import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
-
-import audit.triggers
 
 
 class Migration(migrations.Migration):

@@ -1,10 +1,9 @@
-import pgtrigger.compiler
-import pgtrigger.migrations
-from django.db import migrations, models
-
 import audit.base
 import audit.operations
 import audit.triggers
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

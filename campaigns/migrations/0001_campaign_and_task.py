@@ -1,18 +1,16 @@
-import re
-
+import audit.base
+import audit.context
+import audit.triggers
+import campaigns.models
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
+import re
 from django.conf import settings
 from django.db import migrations, models
-
-import audit.base
-import audit.context
-import audit.triggers
-import campaigns.models
 
 
 class Migration(migrations.Migration):
@@ -891,8 +889,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % task is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="2910e8f283f2714635e0c3836e0f3738890fe0ee",
+                    func="\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="fc166424930e3c26179d1b17aced508b03f55236",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation='UPDATE OF "status"',
                     pgid="pgtrigger_lease_303c3",

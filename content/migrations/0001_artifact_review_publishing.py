@@ -1,16 +1,14 @@
-import re
-
+import audit.base
+import audit.triggers
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.lookups
 import django.utils.timezone
 import pgtrigger.compiler
 import pgtrigger.migrations
+import re
 from django.conf import settings
 from django.db import migrations, models
-
-import audit.base
-import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -80,7 +78,7 @@ class Migration(migrations.Migration):
                 (
                     "content_sha256",
                     audit.base.Sha256Field(
-                        help_text="SHA-256 of the content: what exactly is reviewed and published. Of the reference when nobody gave it.",
+                        help_text="SHA-256 of what is reviewed and published; of the reference when nobody gave the content's.",
                         max_length=64,
                     ),
                 ),
@@ -991,8 +989,8 @@ class Migration(migrations.Migration):
                 name="binding",
                 sql=audit.triggers.GuardSql(
                     declare="DECLARE made record; allowed record;",
-                    func="\n                    SELECT content_sha256, content_ref, campaign_id INTO made\n                    FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        -- An unknown artifact is left to the foreign key, which says so by name.\n                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));\n                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_content_sha256_match';\n                    END IF;\n                    IF made.campaign_id <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'a post belongs to its artifact''s campaign' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_of_artifact';\n                    END IF;\n                    SELECT decision, artifact_id, artifact_sha256 INTO allowed\n                    FROM review_decision WHERE review_id = NEW.decision_id;\n                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id\n                            OR allowed.artifact_sha256 <> NEW.content_sha256\n                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256\n                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN\n                        RAISE EXCEPTION 'that decision does not allow this post' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="ea5ee5f8894597af1c32e3296b1e06497aa59904",
+                    func="\n                    SELECT content_sha256, content_ref, campaign_id INTO made\n                    FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        -- An unknown artifact is left to the foreign key, which says so by name.\n                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));\n                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_content_sha256_match';\n                    END IF;\n                    IF made.campaign_id <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'a post has its artifact''s campaign' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_of_artifact';\n                    END IF;\n                    SELECT decision, artifact_id, artifact_sha256 INTO allowed\n                    FROM review_decision WHERE review_id = NEW.decision_id;\n                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id\n                            OR allowed.artifact_sha256 <> NEW.content_sha256\n                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256\n                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN\n                        RAISE EXCEPTION 'that decision does not allow this post' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="50af0af0760d1add7d3b6e3991e8b73ef21d9743",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="INSERT",
                     pgid="pgtrigger_binding_14c2e",
@@ -1006,8 +1004,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id, NEW.adopted)\n                            IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id, OLD.adopted)\n                    THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (\n                            SELECT FROM review_item\n                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN\n                        RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'queued' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="8e8160f2dfa9afe57a9c6de01e8ef52fe4248f30",
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (\n                            SELECT FROM review_item\n                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN\n                        RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'queued' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="1b4089eaf1c2f709c4c6c11ec9bff20a06c07a98",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_9e410",

@@ -282,19 +282,19 @@ def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
         raise NotAllowed("Only the person who decided takes it back.")
     if task.status != TaskStatus.REVIEW or timezone.now() >= item.decision.created_at + undo_time():
         raise Conflict("The time to take it back is over.")
+    others = ReviewItem.objects.filter(artifact=item.artifact, opened_at__gt=item.opened_at)
+    if others.filter(status=ReviewItemStatus.DECIDED).exists():
+        raise Conflict("Somebody has decided on what you escalated; it is no longer yours to take back.")
     with acting(actor):
         item.decision.publish_records.drop("undo", "The approval was taken back.")
-        try:
-            with transaction.atomic():
-                return item.change(
-                    "undo",
-                    status=ReviewItemStatus.OPEN,
-                    undone_at=timezone.now(),
-                    undone_by=actor.person,
-                    version=item.version + 1,
-                )
-        except IntegrityError:  # an escalation has opened the next level already
-            raise Conflict("It was escalated, and now waits for another person.") from None
+        others.withdraw("undo")  # what an escalation has opened
+        return item.change(
+            "undo",
+            status=ReviewItemStatus.OPEN,
+            undone_at=timezone.now(),
+            undone_by=actor.person,
+            version=item.version + 1,
+        )
 
 
 def _finish(decision: ReviewDecision, actor: Actor) -> None:

@@ -1,12 +1,11 @@
+import audit.base
+import audit.operations
+import audit.triggers
 import django.db.models.deletion
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
-
-import audit.base
-import audit.operations
-import audit.triggers
 
 
 class Migration(migrations.Migration):

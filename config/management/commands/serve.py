@@ -96,7 +96,17 @@ def listen() -> socket.socket:
 
 
 def gunicorn_command(listener: socket.socket) -> list[str]:
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:config.gunicorn", "--no-control-socket"]
+    quiet = "ignore:No directory at:UserWarning"  # WhiteNoise, where nobody ran collectstatic and nobody has to
+    command = [
+        sys.executable,
+        "-W",
+        quiet,
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:config.gunicorn",
+        "--no-control-socket",
+    ]
     command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--log-level", "warning"]
     return [*command, f"--workers={WORKERS}", f"--threads={THREADS}", f"--graceful-timeout={GRACE_SECONDS}"]
 

@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ class Command(BaseCommand):
             self.stdout.write("schema was brought up to date")
         self.call("rotate_partitions")
         if demo and not get_user_model().objects.exists():
-            remember_login(self.call("load_demo"))
+            self.load_demo()
 
-    def call(self, command: str) -> Any:
+    def load_demo(self) -> None:
+        """`serve` shows the login at each start, so it is kept; only where Gatehouse brought its own database."""
+        login = str(call_command("load_demo", stdout=StringIO())) if "load_demo" in get_commands() else ""
+        if login and settings.EMBEDDED:
+            remember_login(login)
+        self.stdout.write("demo data were loaded" if settings.EMBEDDED else login)
+
+    def call(self, command: str) -> None:
         if command in get_commands():
-            return call_command(command, stdout=self.stdout)
-        return None
+            call_command(command, stdout=self.stdout)
 
 
 def check_connection(alias: str, variable: str) -> None:
@@ -67,12 +74,10 @@ def login_file() -> Path:
     return Path(settings.HOME) / "demo_login"
 
 
-def remember_login(login: Any) -> None:
-    """The demo's login is shown at every start, so it is kept; only where Gatehouse brought its own database."""
-    if login and settings.EMBEDDED:
-        login_file().unlink(missing_ok=True)
-        with open(os.open(login_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(str(login).strip() + "\n")
+def remember_login(login: str) -> None:
+    login_file().unlink(missing_ok=True)
+    with open(os.open(login_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(login.strip() + "\n")
 
 
 def remembered_login() -> str:

@@ -1,0 +1,141 @@
+"""The classes that every model's admin builds on."""
+
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+from django.db import DataError, IntegrityError, models
+from django.db.models import Field, QuerySet
+from django.forms import Field as FormField
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.text import capfirst
+
+from audit.admin.fields import ConsoleForm, JSONField
+from audit.admin.refusals import sentence
+from audit.base import AuditedModel
+from audit.context import TRACE_ID
+from audit.errors import Refused
+
+M = TypeVar("M", bound=models.Model)
+
+
+class ConsoleAdmin(admin.ModelAdmin[M]):
+    """Lists and forms in the console's manners: nothing is deleted, a refusal is a sentence, history is the audit log.
+
+    `badges` gives columns with choices their colours on the page of a row, `long_texts` names the columns that are
+    written in paragraphs; every other text is one line.
+    """
+
+    form = ConsoleForm
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    formfield_overrides = {models.JSONField: {"form_class": JSONField, "widget": JSONField.widget}}
+    badges: dict[str, Any] = {}
+    long_texts: frozenset[str] = frozenset()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    # The audit log is the one history; Django's own would be a second, weaker one.
+    def log_addition(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
+        return None
+
+    def log_change(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
+        return None
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not issubclass(self.model, AuditedModel):
+            return HttpResponseRedirect(reverse("admin:audit_auditlog_changelist"))
+        about = {"entity_type": self.model.audit.entity.value, "entity_id": object_id}
+        return HttpResponseRedirect(f"{reverse('admin:audit_auditlog_changelist')}?{urlencode(about)}")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[M], search_term: str
+    ) -> tuple[QuerySet[M], bool]:
+        """A pasted trace or key is looked up as such; anything else is searched for as words."""
+        term = search_term.strip()
+        trace = self.model.audit.trace if issubclass(self.model, AuditedModel) else ""
+        if trace and TRACE_ID.fullmatch(term):
+            return queryset.filter(**{trace: term}), False
+        if isinstance(self.opts.pk, models.UUIDField) and len(term) == 36 and term.count("-") == 4:
+            key = _as_key(self.opts.pk, term)
+            return (queryset.filter(pk=key) if key else queryset.none()), False
+        return super().get_search_results(request, queryset, term)
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> FormField | None:
+        if isinstance(db_field, models.TextField) and not db_field.choices:
+            long = db_field.name in self.long_texts
+            kwargs["widget"] = AdminTextareaWidget(attrs={"rows": 3}) if long else AdminTextInputWidget()
+            if db_field.null:
+                kwargs["empty_value"] = None
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for may in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
+            if field is not None and hasattr(field.widget, may):
+                setattr(field.widget, may, False)
+        return field
+
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[M]]:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.refusal = getattr(request, "refusal", "")  # type: ignore[attr-defined]
+        return form
+
+    def save_model(self, request: HttpRequest, obj: M, form: Any, change: bool) -> None:
+        """Write only what this person changed: a form that was open during a halt must not undo it."""
+        columns = {field.name for field in self.opts.concrete_fields}
+        obj.save(update_fields=[name for name in form.changed_data if name in columns] if change else None)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except (IntegrityError, DataError, Refused) as problem:
+            # The transaction is gone; show the same form again, with the reason, and everything that was typed.
+            request.refusal = sentence(problem, self.model)  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        original = context.get("original")
+        context.update(
+            title=str(original) if original else f"New {self.opts.verbose_name}", subtitle=None, kind=self.kind()
+        )
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def kind(self) -> str:
+        return str(self.opts.verbose_name)
+
+
+class ReadOnlyAdmin(ConsoleAdmin[M]):
+    """Rows that people only look at: immutable, or written by verbs and not by forms."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _as_key(field: Field[Any, Any], text: str) -> Any:
+    from django.core.exceptions import ValidationError
+
+    try:
+        return field.to_python(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,129 @@
+"""Small pieces of HTML: a state as colour and word, a moment as people say it, a link to what is meant."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib.admin.utils import quote
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+EMPTY = "–"
+STEPS = [(60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (86_400 * 45, "d", 86_400)]
+COLOURS = {"neutral", "good", "info", "warn", "bad"}
+
+
+def badge(word: object, colour: str = "neutral") -> SafeString:
+    return format_html('<span class="badge badge-{}">{}</span>', colour if colour in COLOURS else "neutral", word)
+
+
+def state(row: models.Model, field: str, colours: Mapping[Any, str]) -> str:
+    """The badge of a column with choices, in the colour that its `choices.py` gives."""
+    value = getattr(row, field)
+    if value in (None, ""):
+        return EMPTY
+    label = getattr(row, f"get_{field}_display", lambda: value)()
+    return badge(label, colours.get(value, "neutral"))
+
+
+def duration(length: timedelta) -> str:
+    """As people say it, by its largest unit: 45 s, 18 min, 3 h, 4 d."""
+    seconds = abs(length.total_seconds())
+    for limit, unit, size in STEPS:
+        if seconds < limit:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // (86_400 * 30))} months"
+
+
+def exact(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def relative(moment: datetime, now: datetime | None = None) -> str:
+    distance = moment - (now or timezone.now())
+    if abs(distance) < timedelta(seconds=1):
+        return "now"
+    return f"in {duration(distance)}" if distance > timedelta(0) else f"{duration(distance)} ago"
+
+
+def when(moment: datetime | None) -> str:
+    """How long ago, or how soon; the exact time on hover and for machines."""
+    if moment is None:
+        return EMPTY
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), relative(moment)
+    )
+
+
+def number(value: int | Decimal | None) -> str:
+    return EMPTY if value is None else format_html('<span class="num">{}</span>', f"{value:,}")
+
+
+def code(value: object, shown: int | None = None) -> str:
+    """An id or a hash; when shortened, the whole of it on hover."""
+    text = str(value).strip()
+    if shown is None or len(text) <= shown:
+        return format_html("<code>{}</code>", text)
+    return format_html('<code title="{}">{}…</code>', text, text[:shown])
+
+
+def pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder)
+
+
+def json_block(value: object) -> str:
+    return EMPTY if value is None else format_html('<pre class="json" tabindex="0">{}</pre>', pretty(value))
+
+
+def admin_url(row: models.Model) -> str:
+    """The page of a row; empty when its model has none."""
+    try:
+        return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
+    except NoReverseMatch:
+        return ""
+
+
+def link(row: models.Model | None) -> str:
+    if row is None:
+        return EMPTY
+    url = admin_url(row)
+    return format_html('<a href="{}">{}</a>', url, row) if url else str(row)
+
+
+def trace_link(trace_id: str, word: str = "") -> str:
+    url = reverse("admin:trace", args=[trace_id])
+    return format_html('<a href="{}" title="{}"><code>{}</code></a>', url, trace_id, word or f"{trace_id[:8]}…")
+
+
+def meter(part: Decimal, whole: Decimal, label: str) -> SafeString:
+    """A bar without inline style, which the CSP forbids; `label` says the same in words."""
+    share = 0 if not whole else min(part / whole, Decimal(1))
+    return format_html(
+        '<meter min="0" max="1" high="0.9" value="{}" aria-label="{}"></meter><span class="quiet">{}</span>',
+        f"{share:.3f}",
+        label,
+        label,
+    )
+
+
+def web_address(text: object) -> str:
+    """The text when a browser may follow it (http and https only), otherwise nothing: agents write these."""
+    if not isinstance(text, str) or any(character.isspace() or ord(character) < 32 for character in text.strip()):
+        return ""
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:
+        return ""
+    return text.strip() if parts.scheme in {"http", "https"} and parts.netloc else ""
+
+
+def outside(address: str, label: str = "") -> SafeString:
+    """A link that leaves the console and does not say where it came from."""
+    return format_html('<a href="{}" rel="noreferrer noopener external" target="_blank">{}</a>', address, label or address)

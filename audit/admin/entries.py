@@ -1,0 +1,95 @@
+"""Audit rows as people read them: names instead of ids, and a link to what was changed.
+
+A page of rows costs one query for the people and one for each kind of thing that it names, however many rows it has.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from audit.admin.cells import admin_url
+from audit.base import AuditedModel, audited_models
+from audit.choices import ActorType, EntityType
+from audit.models import AuditLog
+
+PERSON = "user:"
+
+
+@dataclass(frozen=True)
+class Entry:
+    row: AuditLog
+    actor: str
+    entity: str  # what people call it
+    url: str  # its page, when it has one
+    campaign: models.Model | None
+
+    @property
+    def kind(self) -> str:
+        return str(self.row.get_entity_type_display())
+
+
+@cache
+def models_by_entity() -> dict[str, type[AuditedModel]]:
+    return {model.audit.entity: model for model in audited_models()}
+
+
+def read(rows: Sequence[AuditLog]) -> list[Entry]:
+    people = _people(rows)
+    named = {entity: _named(entity, ids) for entity, ids in _ids(rows).items()}
+    campaigns = _named(EntityType.CAMPAIGN, {str(row.campaign_id) for row in rows if row.campaign_id})
+    return [_entry(row, people, named[row.entity_type], campaigns) for row in rows]
+
+
+def _entry(row: AuditLog, people: dict[str, str], named: dict[str, Any], campaigns: dict[str, Any]) -> Entry:
+    actor = row.actor_id or row.get_actor_type_display()
+    thing = named.get(row.entity_id)
+    return Entry(
+        row=row,
+        actor=people.get(actor, "somebody who is not known here" if actor.startswith(PERSON) else actor),
+        entity=str(thing) if thing else row.entity_id,
+        url=admin_url(thing) if thing else "",
+        campaign=campaigns.get(str(row.campaign_id)),
+    )
+
+
+def _people(rows: Iterable[AuditLog]) -> dict[str, str]:
+    ids = {row.actor_id for row in rows if row.actor_type == ActorType.HUMAN and row.actor_id}
+    found = _rows(get_user_model(), {actor.removeprefix(PERSON) for actor in ids})
+    return {f"{PERSON}{key}": str(person) for key, person in found.items()}
+
+
+def _ids(rows: Iterable[AuditLog]) -> dict[str, set[str]]:
+    ids: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        ids[row.entity_type].add(row.entity_id)
+    return ids
+
+
+def _named(entity: str, ids: set[str]) -> dict[str, Any]:
+    model = models_by_entity().get(entity)
+    return _rows(model, ids) if model else {}
+
+
+def _rows(model: type[models.Model], ids: set[str]) -> dict[str, Any]:
+    """The rows of those ids with what their names need; ids that plain SQL misspelt are left out."""
+    field, keys = model._meta.pk, []
+    for text in ids:
+        try:
+            keys.append(field.to_python(text))  # type: ignore[union-attr]
+        except ValidationError:
+            continue
+    if not keys:
+        return {}
+    registered = admin.site._registry.get(model)
+    related = registered.list_select_related if registered else ()
+    rows = model._base_manager.filter(pk__in=keys)
+    if related and not isinstance(related, bool):
+        rows = rows.select_related(*related)
+    return {str(row.pk): row for row in rows}

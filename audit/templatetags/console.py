@@ -1,0 +1,61 @@
+"""How templates show values: the same small pieces that the lists use."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.utils.safestring import SafeString
+
+from audit.admin import cells
+
+register = template.Library()
+register.filter("relative", cells.when)
+register.filter("json_block", cells.json_block)
+register.filter("page_link", cells.link)
+register.filter("page_url", cells.admin_url)
+register.filter("code", cells.code)
+register.filter("trace_link", cells.trace_link)
+
+
+@register.filter
+def exact(moment: datetime) -> str:
+    return cells.exact(moment)
+
+
+@register.simple_tag
+def badge(word: object, colour: str = "neutral") -> SafeString:
+    return cells.badge(word, colour)
+
+
+@register.filter
+def contents(field: Any) -> str:
+    """A read-only field of a form page, in the clothes of its kind; `field` is Django's AdminReadonlyField."""
+    name, row, model_admin = field.field["field"], field.form.instance, field.model_admin
+    try:
+        column = row._meta.get_field(name)
+    except FieldDoesNotExist:
+        return str(field.contents())
+    value = getattr(row, name)
+    if name in getattr(model_admin, "badges", {}):
+        return cells.state(row, name, model_admin.badges[name])
+    shown = _by_kind(column, value)
+    return shown if shown is not None else str(field.contents())
+
+
+def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:
+    """None leaves it to Django."""
+    if value in (None, ""):
+        return cells.EMPTY
+    if column.name == "trace_id":
+        return cells.trace_link(value, value)
+    if isinstance(column, models.JSONField):
+        return cells.json_block(value)
+    if isinstance(column, models.DateTimeField):
+        return f"{cells.when(value)} · {cells.exact(value)}"
+    if isinstance(column, models.UUIDField) or column.name.endswith("sha256"):
+        return cells.code(value)
+    if isinstance(column, (models.DecimalField, models.IntegerField)) and not column.choices:
+        return f"{value:,}"
+    return None

@@ -1,0 +1,125 @@
+"""One trace in order: every audit row from the plan to the latest metric, a page at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from audit.admin.cells import duration
+from audit.admin.entries import Entry, read
+from audit.admin.keyset import beyond
+from audit.choices import EntityType
+from audit.models import AuditLog
+
+PAGE = 500  # rows
+KEY = ("created_at", "audit_id")
+LONG = 120  # characters; what is longer is folded
+
+
+@dataclass(frozen=True)
+class Change:
+    """One column of a change; `before` is None for what is new."""
+
+    column: str
+    before: str | None
+    after: str
+
+    @property
+    def is_long(self) -> bool:
+        return len(self.before or "") + len(self.after) > LONG
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the trace, or a run of metric events that are told as one."""
+
+    entries: list[Entry]
+    since: timedelta | None  # since the step before; None for the first
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def first(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def is_run(self) -> bool:
+        return len(self.entries) > 1
+
+    @property
+    def pause(self) -> str:
+        if self.since is None:
+            return ""
+        return f"+{duration(self.since)}" if self.since >= timedelta(seconds=1) else "at once"
+
+    def measured(self) -> list[str]:
+        """What each event of a run said, in a few words."""
+        return [_measurement(entry.row.changes or {}) for entry in self.entries]
+
+
+@dataclass(frozen=True)
+class Page:
+    steps: list[Step]
+    rows: int
+    next_cursor: str  # empty on the last page
+
+
+def read_trace(trace_id: str, after: tuple[datetime, UUID] | None = None) -> Page:
+    rows = AuditLog.objects.filter(trace_id=trace_id)
+    if after:
+        rows = beyond(rows, KEY, list(after), older=False)
+    found = list(rows.order_by(*KEY)[: PAGE + 1])
+    shown = found[:PAGE]
+    last = shown[-1] if len(found) > PAGE else None
+    cursor = f"{last.created_at.isoformat()}_{last.audit_id}" if last else ""
+    return Page(list(_steps(shown, after[0] if after else None)), len(shown), cursor)
+
+
+def _steps(rows: list[AuditLog], before: datetime | None) -> Iterator[Step]:
+    """Consecutive metric events become one step; everything else is a step of its own."""
+    for is_event, run in groupby(read(rows), lambda entry: entry.row.entity_type == EntityType.METRIC_EVENT):
+        entries = list(run)
+        for group in [entries] if is_event else [[entry] for entry in entries]:
+            moment = group[0].row.created_at
+            yield Step(group, moment - before if before else None, changes_of(group[0].row))
+            before = group[-1].row.created_at
+
+
+def changes_of(row: AuditLog) -> list[Change]:
+    """The columns that say something: empty values of a new row, and the redaction's version, do not."""
+    told = row.changes if isinstance(row.changes, dict) else {}
+    pairs = {column: pair for column, pair in told.items() if isinstance(pair, list) and len(pair) == 2}
+    return [
+        Change(column, None if before is None else _text(before), _text(after))
+        for column, (before, after) in pairs.items()
+        if not (before is None and after in (None, "", [], {}))
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    from audit.admin.cells import pretty
+
+    return pretty(value) if isinstance(value, dict) else ", ".join(map(_text, value)) if _flat(value) else pretty(value)
+
+
+def _flat(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value)
+
+
+def _measurement(changes: dict[str, Any]) -> str:
+    def now(column: str) -> Any:
+        pair = changes.get(column)
+        return pair[1] if isinstance(pair, list) and len(pair) == 2 else "?"
+
+    return f"{now('metric_type')} +{now('metric_value')} on {now('platform')}"
