@@ -6,8 +6,13 @@ class AccountsAppConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
-        from audit.base import audited_models
-        from audit.receivers import register
+        from django.contrib.auth.models import Group
 
-        for model in audited_models(self.name):
-            register(model)
+        from accounts.models import User
+        from audit.choices import EntityType
+        from audit.receivers import register, register_links
+
+        register(User)
+        register_links(User, "groups", EntityType.USER)
+        register_links(User, "user_permissions", EntityType.USER)
+        register_links(Group, "permissions", EntityType.GROUP)

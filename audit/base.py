@@ -88,6 +88,14 @@ def json_shaped(column: str, table: str) -> models.CheckConstraint:
     )
 
 
+def sha256_shaped(column: str, table: str) -> models.CheckConstraint:
+    return models.CheckConstraint(
+        name=f"{table}_{column}_check",
+        condition=models.Q(**{f"{column}__regex": "^[0-9a-f]{64}$"}),
+        violation_error_message=f"{column} must be 64 lowercase hex digits.",
+    )
+
+
 @dataclass(frozen=True)
 class AuditSpec:
     """How rows of a model appear in the audit log.

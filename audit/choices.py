@@ -32,9 +32,11 @@ class EntityType(TextChoices):
     REVIEW_ITEM = "review_item", "review item"
     SYSTEM_CONTROL = "system_control", "system control"
     METRIC_ARCHIVE = "metric_archive", "metric archive"
-    PARTITION = "partition", "partition"
     USER = "user", "person"
+    GROUP = "group", "group"
     API_TOKEN = "api_token", "API token"
 
 
+# Verbs that somebody looking for trouble wants to see first.
+WARNING_ACTIONS = {"halt", "stop", "fail", "reject", "escalate", "undo"}
 SEVERITY_COLOUR = {Severity.INFO: "neutral", Severity.WARNING: "warn", Severity.ERROR: "bad"}

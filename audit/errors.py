@@ -23,3 +23,11 @@ class Conflict(Refused):
 
 class Invalid(Refused):
     """What was given cannot be used: empty, malformed or unknown."""
+
+
+STATUS = {NotAllowed: 403, Conflict: 409}
+
+
+def status_of(refusal: Refused) -> int:
+    """The HTTP status of a refusal, at every door that speaks HTTP; what cannot be used is 422."""
+    return STATUS.get(type(refusal), 422)

@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import m2m_changed, post_save, pre_save
 
 from audit.base import AuditedModel
+from audit.choices import WARNING_ACTIONS, EntityType, Severity
 from audit.context import current, new_trace_id
 from audit.models import AuditLog
 from audit.signals import rows_changed
@@ -59,12 +60,38 @@ def write(model: type[AuditedModel], before: Sequence[Any] | None, after: Sequen
             entity_type=spec.entity,
             entity_id=str(row.pk),
             action=action,
+            severity=Severity.WARNING if action in WARNING_ACTIONS else Severity.INFO,
             tool_name=context.tool_name,
             campaign_id=campaigns.get(row.pk),
             changes=changes,
         )
         for row, changes in changed
     )
+
+
+def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:
+    """Audit a many-to-many field of `model`: who is in which group, what a group may do."""
+
+    def changed(instance: models.Model, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any) -> None:
+        if action not in {"post_add", "post_remove"} or not pk_set or reverse:
+            return
+        linked = {str(row) for row in getattr(instance, field).all()}
+        touched = {str(row) for row in getattr(instance, field).model._base_manager.filter(pk__in=pk_set)}
+        before = linked - touched if action == "post_add" else linked | touched
+        context = current()
+        AuditLog.objects.create(
+            trace_id=context.trace_id or new_trace_id(),
+            actor_type=context.actor.type,
+            actor_id=context.actor.id,
+            entity_type=entity,
+            entity_id=str(instance.pk),
+            action="update",
+            tool_name=context.tool_name,
+            changes={field: [sorted(before), sorted(linked)]},
+        )
+
+    through = getattr(model, field).through
+    m2m_changed.connect(changed, sender=through, weak=False, dispatch_uid=f"audit:{model._meta.label}:{field}")
 
 
 def _paths(model: type[AuditedModel], rows: Sequence[AuditedModel], path: str) -> dict[Any, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from audit.base import AuditSpec
 
 APP_ROLE = "gatehouse_app"
+TEST_DATABASE_MARK = "Gatehouse test database: may be emptied"
 
 
 class GuardSql(compiler.UpsertTriggerSql):
@@ -51,7 +52,8 @@ class Guard(pgtrigger.Trigger):
             name=self.name,
             sql=GuardSql(
                 # The slot of the escape's name holds the function's attributes instead.
-                ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp" if self.definer else "",
+                # A fixed path: no temporary table of the writer's stands in for one of ours.
+                ignore_func_name=("SECURITY DEFINER " if self.definer else "") + "SET search_path = public, pg_temp",
                 pgid=self.get_pgid(model),
                 declare=self.render_declare(model),
                 func=self.render_func(model),
@@ -90,8 +92,7 @@ class NoDelete(Guard):
 class NoTruncate(Guard):
     """Refused for everybody but in a database that its owner has marked as a test database.
 
-    The mark is read from the catalogue, where only the database's owner can write it; a setting of the session does
-    not help.
+    The mark is the database's comment, which only its owner writes; no setting of a session helps.
     """
 
     name = "no_truncate"
@@ -102,8 +103,8 @@ class NoTruncate(Guard):
         table = model._meta.db_table
         return f"""
             IF NOT EXISTS (
-                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
-                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)
+                SELECT FROM pg_database
+                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = '{TEST_DATABASE_MARK}'
             ) THEN
                 {refusal(table, "no_truncate", f"{table} is never truncated")}
             END IF;

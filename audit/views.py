@@ -1,6 +1,6 @@
 """The page of a trace."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.contrib import admin
@@ -40,9 +40,6 @@ def _cursor(text: str) -> tuple[datetime, UUID] | None:
     if not text:
         return None
     try:
-        read = datetime.fromisoformat(moment)
-        if read.tzinfo is None:
-            raise ValueError(moment)
-        return read, UUID(key)
-    except ValueError:
+        return datetime.fromisoformat(moment).astimezone(UTC), UUID(key)
+    except (ValueError, OverflowError):
         raise Http404("This page of the trace does not exist; begin at its first.") from None

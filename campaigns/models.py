@@ -43,6 +43,15 @@ def Money(**options: object) -> models.DecimalField:  # type: ignore[type-arg]
     return models.DecimalField(max_digits=12, decimal_places=2, **options)  # type: ignore[arg-type]
 
 
+def money(column: str, table: str) -> models.CheckConstraint:
+    """No negative amounts; and no NaN, which PostgreSQL sorts above every number, so that it would be no cap at all."""
+    return models.CheckConstraint(
+        name=f"{table}_{column}_check",
+        condition=Q(**{f"{column}__gte": 0, f"{column}__lt": 10**10}),
+        violation_error_message=f"{column} must be 0 or more.",
+    )
+
+
 class Campaign(AuditedModel):
     """A goal with a budget and a time window, and the switch for all the work done for it."""
 
@@ -84,7 +93,7 @@ class Campaign(AuditedModel):
         db_table = "campaign"
         permissions = [("control_campaign", "Can pause, halt, resume, stop and complete campaigns")]
         constraints = [
-            at_least("budget_cap_etb", "campaign", 0),
+            money("budget_cap_etb", "campaign"),
             one_of("status", "campaign", CampaignStatus),
             json_shaped("target_platforms", "campaign"),
             json_shaped("constraints", "campaign"),
@@ -114,6 +123,10 @@ class Campaign(AuditedModel):
                 func=f"""
                     IF NEW.epoch < OLD.epoch THEN
                         {refusal("campaign", "epoch_grows", "the epoch of a campaign only grows")}
+                    END IF;
+                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN
+                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.
+                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;
                     END IF;
                     IF NEW.status <> 'paused' THEN
                         NEW.halted_at = NULL;
@@ -166,7 +179,20 @@ class SystemControl(AuditedModel):
         verbose_name = "system control"
         verbose_name_plural = "system control"
         constraints = [models.CheckConstraint(name="system_control_one_row_check", condition=Q(system_control_id=1))]
-        triggers = MUTABLE
+        triggers = [
+            *MUTABLE,
+            Guard(
+                name="control",
+                operation=pgtrigger.Update,
+                func=f"""
+                    IF NEW.epoch < OLD.epoch THEN
+                        {refusal("system_control", "epoch_grows", "the epoch of the system only grows")}
+                    END IF;
+                    PERFORM FROM system_control FOR UPDATE;
+                    RETURN NEW;
+                """,
+            ),
+        ]
 
     def __str__(self) -> str:
         return "everything is halted" if self.halted else "running"
@@ -257,8 +283,8 @@ class Task(AuditedModel):
             one_of("status", "task", TaskStatus),
             at_least("attempt", "task", 0),
             at_least("max_attempts", "task", 0),
-            at_least("reserve_etb", "task", 0),
-            at_least("cost_etb", "task", 0),
+            money("reserve_etb", "task"),
+            money("cost_etb", "task"),
             json_shaped("context", "task"),
             models.CheckConstraint(
                 name="task_trace_id_check",
@@ -292,6 +318,7 @@ class Task(AuditedModel):
                 name="begin",
                 operation=pgtrigger.Insert,
                 func="""
+                    NEW.lease_epoch = NULL;
                     IF NEW.parent_task_id IS NOT NULL THEN
                         NEW.trace_id = COALESCE(
                             (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);
@@ -301,8 +328,16 @@ class Task(AuditedModel):
             ),
             DefinerGuard(
                 name="lease",
-                operation=pgtrigger.UpdateOf("status"),  # type: ignore[no-untyped-call]
+                operation=pgtrigger.Update,
                 func=f"""
+                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id
+                            OR (NEW.campaign_id <> OLD.campaign_id
+                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id)) THEN
+                        {refusal("task", "what_is_fixed", "what a task is, and where it belongs, never changes")}
+                    END IF;
+                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
+                        {refusal("task", "lease_epoch_stamped", "the epoch of a task is stamped, not written")}
+                    END IF;
                     IF OLD.status = 'in_progress' AND NEW.status = 'done'
                             AND NOT NEW.task_type = ANY ({array(sorted(UNREVIEWED_TYPES))}) THEN
                         {refusal("task", "status_transition", "a % is reviewed before it is done", "NEW.task_type")}
@@ -312,7 +347,7 @@ class Task(AuditedModel):
                         SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
                         FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
-                    ELSIF NEW.status <> 'in_progress' THEN
+                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN
                         NEW.lease_id = NULL;
                         NEW.lease_expires_at = NULL;
                     END IF;

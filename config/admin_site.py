@@ -1,10 +1,51 @@
-"""The admin site: Django's, under Gatehouse's name."""
+"""The admin site: Django's, under Gatehouse's name, with the console's frame and pages."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import unquote
 
 from django.contrib.admin import AdminSite
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, path
 
 
 class ConsoleSite(AdminSite):
     site_header = "Gatehouse"
     site_title = "Gatehouse"
-    index_title = "Console"
-    enable_nav_sidebar = True
+    index_title = "Control room"
+    site_url = None
+    enable_nav_sidebar = False  # the frame has its own
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """No address with a NUL reaches a query: PostgreSQL has no such character, and the answer would be a 500."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if "\x00" in unquote(request.get_full_path()):
+                raise BadRequest("This address contains a character that cannot be stored (NUL).")
+            return inner(request, *args, **kwargs)
+
+        return guarded
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from audit.views import trace
+        from config.console.search import search
+
+        own = [
+            path("search/", self.admin_view(search), name="search"),
+            path("trace/<str:trace_id>/", self.admin_view(trace), name="trace"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        from config.console.places import frame
+
+        return {**super().each_context(request), **frame(request)}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        from config.console.overview import overview
+
+        return super().index(request, {**overview(request), **(extra_context or {})})

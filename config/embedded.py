@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -169,7 +170,7 @@ def server_for_command(argv: Sequence[str]) -> Iterator[None]:
         raise SystemExit(f"Gatehouse cannot start: {problem}") from None
 
 
-def _leave(number: int, frame: Any) -> None:
+def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from audit.context import TRACE_ID, Actor, acting, new_trace_id
-from audit.errors import Conflict, NotAllowed, Refused
 
 
 class TraceMiddleware:
@@ -23,11 +22,3 @@ class TraceMiddleware:
             response = self.get_response(request)
         response["X-Trace-Id"] = trace_id
         return response
-
-
-STATUS = {NotAllowed: 403, Conflict: 409}
-
-
-def status_of(refusal: Refused) -> int:
-    """The HTTP status of a refusal; what cannot be used is 422."""
-    return STATUS.get(type(refusal), 422)

@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from psycopg import sql
 
+from accounts.models import User
 from agents.models import Agent, ApiToken
 from campaigns.models import Campaign, Task
 from content.models import Artifact, PublishRecord, ReviewDecision, VideoAsset
@@ -22,7 +23,7 @@ ROLES = (APP, AGENT, READONLY)
 # What an agent in another language reads and writes: the specification's tables.
 AGENT_TABLES = {Campaign, Agent, Task, Artifact, VideoAsset, ReviewDecision, PublishRecord, MetricEvent}
 # Secrets and sessions are nobody's to read but the application's.
-PRIVATE = {ApiToken, *apps.get_app_config("sessions").get_models(), *apps.get_app_config("axes").get_models()}
+PRIVATE = {User, ApiToken, *apps.get_app_config("sessions").get_models(), *apps.get_app_config("axes").get_models()}
 OURS = ("audit", "accounts", "agents", "campaigns", "content", "metrics")
 
 

@@ -15,7 +15,6 @@ from django.db import OperationalError, connections, models, transaction
 from psycopg import sql
 
 from audit.models import AuditLog
-from audit.triggers import NoTruncate
 from metrics.choices import ArchiveState
 from metrics.models import MetricArchive, MetricEvent
 
@@ -145,7 +144,6 @@ def _make(table: PartitionedTable, month: Month, using: str) -> bool:
 def _make_once(table: PartitionedTable, month: Month, using: str) -> bool:
     names = {"parent": sql.Identifier(table.name), "leaf": sql.Identifier(table.leaf(month))}
     bounds = {"first": sql.Literal(month.start), "last": sql.Literal(month.plus(1).start)}
-    guard = sql.Identifier(NoTruncate().get_pgid(table.model))  # type: ignore[arg-type]
     with connections[using].cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         # One rotation at a time: the second waits here, and then finds the month in place.
@@ -155,8 +153,17 @@ def _make_once(table: PartitionedTable, month: Month, using: str) -> bool:
         for statement in (
             "CREATE TABLE {leaf} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
             "ALTER TABLE {parent} ATTACH PARTITION {leaf} FOR VALUES FROM ({first}) TO ({last})",
-            # Row triggers come with the attachment; statement triggers do not.
-            "CREATE TRIGGER no_truncate BEFORE TRUNCATE ON {leaf} FOR EACH STATEMENT EXECUTE FUNCTION {guard}()",
         ):
-            cursor.execute(sql.SQL(statement).format(**names, **bounds, guard=guard))
+            cursor.execute(sql.SQL(statement).format(**names, **bounds))
+        # Row triggers came with the attachment; those that fire once a statement do not, and the owner can write
+        # straight into a month.
+        cursor.execute(
+            "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+            " WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgtype & 1 = 0",
+            [table.name],
+        )
+        for name, definition in cursor.fetchall():
+            on_leaf = definition.replace(f" ON public.{table.name} ", f" ON public.{table.leaf(month)} ", 1)
+            assert on_leaf != definition, name
+            cursor.execute(on_leaf)
     return True

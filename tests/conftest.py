@@ -14,6 +14,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 from psycopg import sql
 
+from audit.triggers import TEST_DATABASE_MARK
 from config import embedded
 
 TEST_DATABASE = os.environ.get("TEST_DATABASE", "test_gatehouse")  # another name lets two runs go on side by side
@@ -40,7 +41,8 @@ def create_database(name: str) -> None:
     identifier, owner = sql.Identifier(name), sql.Identifier(settings.DATABASES["migrator"]["USER"])
     with administrator("postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, owner))
-        connection.execute(sql.SQL("ALTER DATABASE {} SET gatehouse.test_database = 'on'").format(identifier))
+        mark = sql.Literal(TEST_DATABASE_MARK)
+        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(identifier, mark))
     if settings.EMBEDDED:
         embedded.prepare_database(embedded.home(), name)
 

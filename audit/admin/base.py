@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models
 from django.db.models import Field, QuerySet
 from django.forms import Field as FormField
@@ -29,7 +30,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     written in paragraphs; every other text is one line.
     """
 
-    form = ConsoleForm
+    form: type[ModelForm[M]] = ConsoleForm
     actions = None
     list_per_page = 50
     show_full_result_count = False
@@ -62,14 +63,11 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         trace = self.model.audit.trace if issubclass(self.model, AuditedModel) else ""
         if trace and TRACE_ID.fullmatch(term):
             return queryset.filter(**{trace: term}), False
-        if isinstance(self.opts.pk, models.UUIDField) and len(term) == 36 and term.count("-") == 4:
-            key = _as_key(self.opts.pk, term)
-            return (queryset.filter(pk=key) if key else queryset.none()), False
+        if key := as_key(self.opts.pk, term):
+            return queryset.filter(pk=key), False
         return super().get_search_results(request, queryset, term)
 
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
-    ) -> FormField | None:
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> FormField | None:
         if isinstance(db_field, models.TextField) and not db_field.choices:
             long = db_field.name in self.long_texts
             kwargs["widget"] = AdminTextareaWidget(attrs={"rows": 3}) if long else AdminTextInputWidget()
@@ -132,9 +130,10 @@ class ReadOnlyAdmin(ConsoleAdmin[M]):
         return False
 
 
-def _as_key(field: Field[Any, Any], text: str) -> Any:
-    from django.core.exceptions import ValidationError
-
+def as_key(field: Any, text: str) -> Any:
+    """The text as a primary key; None when it is not one. UUIDs are written with dashes, as the console shows them."""
+    if not isinstance(field, models.UUIDField) or len(text) != 36:
+        return None
     try:
         return field.to_python(text)
     except ValidationError:

@@ -57,9 +57,7 @@ def when(moment: datetime | None) -> str:
     """How long ago, or how soon; the exact time on hover and for machines."""
     if moment is None:
         return EMPTY
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), relative(moment)
-    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), relative(moment))
 
 
 def number(value: int | Decimal | None) -> str:
@@ -126,4 +124,6 @@ def web_address(text: object) -> str:
 
 def outside(address: str, label: str = "") -> SafeString:
     """A link that leaves the console and does not say where it came from."""
-    return format_html('<a href="{}" rel="noreferrer noopener external" target="_blank">{}</a>', address, label or address)
+    return format_html(
+        '<a href="{}" rel="noreferrer noopener external" target="_blank">{}</a>', address, label or address
+    )

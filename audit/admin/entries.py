@@ -82,7 +82,7 @@ def _rows(model: type[models.Model], ids: set[str]) -> dict[str, Any]:
     field, keys = model._meta.pk, []
     for text in ids:
         try:
-            keys.append(field.to_python(text))  # type: ignore[union-attr]
+            keys.append(field.to_python(text))
         except ValidationError:
             continue
     if not keys:

@@ -1,7 +1,7 @@
 """What forms ask: JSON that the database will take, text on one line, and a refusal that came from below."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -9,7 +9,7 @@ from django.db import models
 
 from audit.admin.cells import pretty
 
-M = models.Model
+M = TypeVar("M", bound=models.Model)
 
 
 def _no_such_number(name: str) -> NoReturn:

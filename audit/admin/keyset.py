@@ -30,10 +30,15 @@ class Row(Func):
     output_field = models.TextField()
 
 
+def columns(model: type[models.Model], key: tuple[str, ...]) -> list[models.Field[Any, Any]]:
+    return [field for name in key for field in model._meta.concrete_fields if field.name == name]
+
+
 def beyond(queryset: QuerySet[M], key: tuple[str, ...], values: list[Any], *, older: bool) -> QuerySet[M]:
     """The rows after `values` in the order of `key`, newest first; or, for `older=False`, those before them."""
-    fields = [queryset.model._meta.get_field(name) for name in key]
-    given = [Value(value, output_field=field) for value, field in zip(values, fields, strict=True)]
+    given = [
+        Value(value, output_field=field) for value, field in zip(values, columns(queryset.model, key), strict=True)
+    ]
     strict, loose = (LessThan, LessThanOrEqual) if older else (GreaterThan, GreaterThanOrEqual)
     if len(key) == 1:
         return queryset.filter(strict(F(key[0]), given[0]))
@@ -61,7 +66,7 @@ class KeysetChangeList(ChangeList):
         found: dict[str, Any] = super().get_filters_params(params)
         return {name: value for name, value in found.items() if name not in (OLDER, NEWER)}
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return [f"-{name}" for name in self.model_admin.key(request)]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -97,7 +102,7 @@ class KeysetChangeList(ChangeList):
         if len(parts) != len(key):
             raise IncorrectLookupParameters(cursor)
         try:
-            return [self.opts.get_field(name).to_python(part) for name, part in zip(key, parts, strict=True)]
+            return [field.to_python(part) for field, part in zip(columns(self.model, key), parts, strict=True)]
         except (ValidationError, ValueError) as problem:
             raise IncorrectLookupParameters(problem) from problem
 

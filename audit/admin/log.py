@@ -1,12 +1,12 @@
 """The audit log in the console: newest first, never counted, searched by what its indexes answer."""
 
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
 
 from audit.admin import cells, columns
@@ -84,18 +84,13 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         return Q(entity_type__in=EntityType.values, entity_id=term)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """An entry has no history; its trace is the nearest thing."""
-        entry = self.get_object(request, str(_uuid(object_id) or object_id))
-        return HttpResponseRedirect(f"/admin/trace/{entry.trace_id}/" if entry else "..")
+        """An entry never changes; what belongs to it is its trace."""
+        entry = self.get_object(request, object_id)
+        if entry is None:
+            raise Http404("There is no such entry.")
+        return HttpResponseRedirect(reverse("admin:trace", args=[entry.trace_id]))
 
 
 def _people(term: str) -> list[str]:
     people = get_user_model()._default_manager.filter(Q(email__iexact=term) | Q(display_name__icontains=term))
     return [f"user:{key}" for key in people.values_list("pk", flat=True)[:50]]
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.admin import cells
@@ -53,7 +54,7 @@ def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:
     if isinstance(column, models.JSONField):
         return cells.json_block(value)
     if isinstance(column, models.DateTimeField):
-        return f"{cells.when(value)} · {cells.exact(value)}"
+        return format_html("{} · {}", cells.when(value), cells.exact(value))
     if isinstance(column, models.UUIDField) or column.name.endswith("sha256"):
         return cells.code(value)
     if isinstance(column, (models.DecimalField, models.IntegerField)) and not column.choices:

@@ -382,7 +382,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=models.Q(("budget_cap_etb__gte", 0)),
+                condition=models.Q(("budget_cap_etb__gte", 0), ("budget_cap_etb__lt", 10000000000)),
                 name="campaign_budget_cap_etb_check",
                 violation_error_message="budget_cap_etb must be 0 or more.",
             ),
@@ -448,8 +448,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.campaign_id IS DISTINCT FROM OLD.campaign_id THEN\n                RAISE EXCEPTION 'the key of a campaign never changes' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="4b1fdb57eff72b66704ee452b61354f5fead8664",
-                    ignore_func_name="",
+                    hash="be127fd86d97433e83b4e92866d9b89c47ba414a",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_d85d4",
                     table="campaign",
@@ -463,8 +463,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of campaign are never deleted' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_no_delete';",
-                    hash="20b0cbc66a8680973f5612f6df4cafd8280919ae",
-                    ignore_func_name="",
+                    hash="21ae13e92303f2d494e14cfa5ea782c5aec0b2a8",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_3ca76",
                     table="campaign",
@@ -477,9 +477,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'campaign is never truncated' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="c2fa75c2e872e28555877ffd1b28ae56e2ad3c40",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'campaign is never truncated' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="08845f2820973c777a61a2cf5494ce0185dbba0e",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_6e23d",
@@ -494,8 +494,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="7ee9886c8749d5debd515cf7baf375ba20ff5451",
-                    ignore_func_name="",
+                    hash="12dbc1b71ce6a4c1f2ef98eb686dc808ea521bc0",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_fde46",
@@ -511,8 +511,8 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="d72fa49ec11710de2dd3572844ca97abd3700eb4",
-                    ignore_func_name="",
+                    hash="63646e0681f910e3a4fe8ea949f735aff7d4c6db",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_2f1af",
@@ -528,8 +528,8 @@ class Migration(migrations.Migration):
                 name="transition",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['active', 'completed', 'draft', 'paused', 'stopped']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['active', 'draft']::text[]) THEN\n                    RAISE EXCEPTION 'a campaign does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['active>completed', 'active>paused', 'active>stopped', 'draft>active', 'draft>stopped', 'paused>active', 'paused>completed', 'paused>stopped']::text[]) THEN\n                RAISE EXCEPTION 'a campaign does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="54f5561ba249cd917058c0ea32dc2f890e0596ba",
-                    ignore_func_name="",
+                    hash="d5bcd492a62e301aadbd697757b1a7cc0354bf81",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_86d36",
                     table="campaign",
@@ -542,9 +542,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="control",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of a campaign only grows' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="8a551fdabd125896cb34a979f05b9a5947c31472",
-                    ignore_func_name="",
+                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of a campaign only grows' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="f34f48d9d2017350e1b1125a7a1f6dcd827a308d",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_control_87b2c",
                     table="campaign",
@@ -564,8 +564,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.system_control_id IS DISTINCT FROM OLD.system_control_id THEN\n                RAISE EXCEPTION 'the key of a system_control never changes' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="e26ad8e4e3ba1aecc141ce373353480e5d17f03b",
-                    ignore_func_name="",
+                    hash="f6a6db327cb8b2daf0fa7b7d4cf4553168f070b1",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_6392e",
                     table="system_control",
@@ -579,8 +579,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of system_control are never deleted' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_no_delete';",
-                    hash="d03371008df91ba16deb7872537bb6a772c23de7",
-                    ignore_func_name="",
+                    hash="25781b072cb2d3abda5068b23c93a745cbf882de",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_76bac",
                     table="system_control",
@@ -593,9 +593,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'system_control is never truncated' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="c1a264200d45223ebbe6b6a9e7fd5ffbeda22e7a",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'system_control is never truncated' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="18df14d4d1016c0f68cb680da14ab26ec1d62a9c",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_3c0a7",
@@ -610,8 +610,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="04540db12c156c30a3f945d406ea005f83539537",
-                    ignore_func_name="",
+                    hash="c073ceecc47044664d1f82c68494feef1042226b",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_d0638",
@@ -627,14 +627,29 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="39a95a362b182ae617677a08ae7683f93624b076",
-                    ignore_func_name="",
+                    hash="b67ae68f942918fcd5467cf80399ea9dc5182fc7",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_b65b6",
                     referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
                     table="system_control",
                     when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="systemcontrol",
+            trigger=pgtrigger.compiler.Trigger(
+                name="control",
+                sql=audit.triggers.GuardSql(
+                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of the system only grows' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_epoch_grows';\n                    END IF;\n                    PERFORM FROM system_control FOR UPDATE;\n                    RETURN NEW;\n                ",
+                    hash="e11d60ba47a0517fa940cf9ebbc6a6ebe917f316",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="UPDATE",
+                    pgid="pgtrigger_control_55e96",
+                    table="system_control",
+                    when="BEFORE",
                 ),
             ),
         ),
@@ -731,7 +746,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
-                condition=models.Q(("reserve_etb__gte", 0)),
+                condition=models.Q(("reserve_etb__gte", 0), ("reserve_etb__lt", 10000000000)),
                 name="task_reserve_etb_check",
                 violation_error_message="reserve_etb must be 0 or more.",
             ),
@@ -739,7 +754,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
-                condition=models.Q(("cost_etb__gte", 0)),
+                condition=models.Q(("cost_etb__gte", 0), ("cost_etb__lt", 10000000000)),
                 name="task_cost_etb_check",
                 violation_error_message="cost_etb must be 0 or more.",
             ),
@@ -780,8 +795,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.task_id IS DISTINCT FROM OLD.task_id THEN\n                RAISE EXCEPTION 'the key of a task never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="04e736a9510c0eae1ef2cd343f5006d1997c141d",
-                    ignore_func_name="",
+                    hash="e44729586f60ad57b8580e9ead7cb0e1dbc5bd65",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_f6284",
                     table="task",
@@ -795,8 +810,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of task are never deleted' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_no_delete';",
-                    hash="873219de247fdfdb0fbf70c9e61a5f7de07ffa0c",
-                    ignore_func_name="",
+                    hash="d52c267324c92f57c6f6de4ff2b607debf2d7cde",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_63b29",
                     table="task",
@@ -809,9 +824,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'task is never truncated' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="d9c5cb9198216aa2724306e80e24d1902b1877ae",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'task is never truncated' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="1eece5649681a35b699e3e5cc4173404e831183f",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_7153a",
@@ -826,8 +841,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="056a52e0b508cfd38cdd47329926ae22bef34c02",
-                    ignore_func_name="",
+                    hash="5a1e702b6a01b2b1686c828c57252475b4d15fe7",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_eca86",
@@ -843,8 +858,8 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="7e67e4386bfa989307ee3c0159683c8865d68c43",
-                    ignore_func_name="",
+                    hash="5b913a34503573d5e77895484141ed6077f0eed1",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_6514d",
@@ -860,8 +875,8 @@ class Migration(migrations.Migration):
                 name="transition",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['done', 'failed', 'in_progress', 'pending', 'review']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'a task does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['in_progress>done', 'in_progress>failed', 'in_progress>pending', 'in_progress>review', 'pending>failed', 'pending>in_progress', 'review>done', 'review>failed']::text[]) THEN\n                RAISE EXCEPTION 'a task does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="4a1c472e960ae2fa21373b1f9ae88ce8192e9292",
-                    ignore_func_name="",
+                    hash="ab215df554090d36e4027fa25de5e9293e78d942",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_ba183",
                     table="task",
@@ -874,8 +889,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="begin",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.parent_task_id IS NOT NULL THEN\n                        NEW.trace_id = COALESCE(\n                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="4c4ebade66566ec0275c6f886ad6a7a3384fa188",
+                    func="\n                    NEW.lease_epoch = NULL;\n                    IF NEW.parent_task_id IS NOT NULL THEN\n                        NEW.trace_id = COALESCE(\n                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="c08c59408ba97f4c21c3f2eb9a3da28dd86b53b3",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="INSERT",
                     pgid="pgtrigger_begin_d201f",
@@ -889,10 +904,10 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="fc166424930e3c26179d1b17aced508b03f55236",
+                    func="\n                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id\n                            OR (NEW.campaign_id <> OLD.campaign_id\n                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id)) THEN\n                        RAISE EXCEPTION 'what a task is, and where it belongs, never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a task is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_lease_epoch_stamped';\n                    END IF;\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="f42fd91abf1e62b595052506a3f0bdc47f4129ef",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
-                    operation='UPDATE OF "status"',
+                    operation="UPDATE",
                     pgid="pgtrigger_lease_303c3",
                     table="task",
                     when="BEFORE",

@@ -561,6 +561,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
+                condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
+                name="artifact_content_sha256_check",
+                violation_error_message="content_sha256 must be 64 lowercase hex digits.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
                 condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
                 name="artifact_metadata_check",
                 violation_error_message="metadata must be a JSON object or array.",
@@ -588,8 +596,8 @@ class Migration(migrations.Migration):
                 name="immutable",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of artifact never change' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_immutable';",
-                    hash="b0d6c8ee57e8edcfe533bd43a0d14172a384431f",
-                    ignore_func_name="",
+                    hash="33b1ddbc3f51cc71a3c71ad61515c39cdb6e0c4b",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_immutable_c7da0",
                     table="artifact",
@@ -603,8 +611,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of artifact are never deleted' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_no_delete';",
-                    hash="63ca2de69274d5252ecb6ca2c6d3c87a4274c5cf",
-                    ignore_func_name="",
+                    hash="8cc34c13ab11cbcf85e619e77428b2ee13c26924",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_28d5a",
                     table="artifact",
@@ -617,9 +625,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'artifact is never truncated' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="e162c6cc9b53768447a681463538d5577aec7a29",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'artifact is never truncated' USING ERRCODE = 'check_violation', TABLE = 'artifact', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'artifact_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="8226a9299ae28cfaa940ca51deadbf33b277324b",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_4d4f6",
@@ -634,8 +642,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="89c3cda89de8af41003513603c92a6ff216a3422",
-                    ignore_func_name="",
+                    hash="c554807894614192456dbcd5194658d304eca2af",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_9ce09",
@@ -722,6 +730,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
+                condition=models.Q(("artifact_sha256__regex", "^[0-9a-f]{64}$")),
+                name="review_decision_artifact_sha256_check",
+                violation_error_message="artifact_sha256 must be 64 lowercase hex digits.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
                 condition=models.Q(("reviewer_type__in", ["judge", "human"])),
                 name="review_decision_reviewer_type_check",
                 violation_error_message="reviewer_type must be one of: judge, human.",
@@ -733,8 +749,8 @@ class Migration(migrations.Migration):
                 name="immutable",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of review_decision never change' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_immutable';",
-                    hash="7304436418a16db7e415664c384f9fb7f070f873",
-                    ignore_func_name="",
+                    hash="0747b7ac7f6bc0ef44a32508c2ae09ed7b67c0ee",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_immutable_9b567",
                     table="review_decision",
@@ -748,8 +764,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of review_decision are never deleted' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_no_delete';",
-                    hash="fedc4c285a4af03868eb8739260344d82bb3d2d7",
-                    ignore_func_name="",
+                    hash="f83ad03892efab2d0a52c45704277455b09f359b",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_da4ba",
                     table="review_decision",
@@ -762,9 +778,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'review_decision is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="582331bc8715950ee7a5919401e9fb9cbea2d914",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'review_decision is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_decision', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_decision_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="3a6d0f23e4b24c039677d73e9fd18ae0a1555eb3",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_15715",
@@ -779,8 +795,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="4ee5cebcb94c74fe5c3db330349856a51cf787b9",
-                    ignore_func_name="",
+                    hash="93cf9a92659f5f38d3dfe56eb421334fe6ed5539",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_28acf",
@@ -861,6 +877,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="publishrecord",
             constraint=models.CheckConstraint(
+                condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
+                name="publish_record_content_sha256_check",
+                violation_error_message="content_sha256 must be 64 lowercase hex digits.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("lease_expires_at", None), ("lease_id", None)),
                     models.Q(("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "queued")),
@@ -894,8 +918,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.publish_id IS DISTINCT FROM OLD.publish_id THEN\n                RAISE EXCEPTION 'the key of a publish_record never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="79fe0ac667b8180da528395f7493d01e7c0db6ef",
-                    ignore_func_name="",
+                    hash="b538b84703d86a6e299d581ca24b0e4da4a5b38f",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_fdbfb",
                     table="publish_record",
@@ -909,8 +933,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of publish_record are never deleted' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_no_delete';",
-                    hash="d7bae394b0b1104b4afd2714978f7678dc458bf7",
-                    ignore_func_name="",
+                    hash="7503539a0ed0010c509101f20db4cb8f9640cdb2",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_9922a",
                     table="publish_record",
@@ -923,9 +947,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'publish_record is never truncated' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="fd6db549052ca93b5212b1e0860c0fb42c471d2e",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'publish_record is never truncated' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="42636a74845b74c079f5eb8e6da1aedb4845659e",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_c7597",
@@ -940,8 +964,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="a23fb48e9f6fa9c55f359af192f774933bc4c48b",
-                    ignore_func_name="",
+                    hash="4cb67a989f1e18fab34f97a8d7b83a440b0e3d2c",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_3b728",
@@ -957,8 +981,8 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="877f43096b93ff2d32ebf5be77ff05ccac0246c8",
-                    ignore_func_name="",
+                    hash="4f1ec851272398e07d95a6c5836ae545d62ad454",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_74a6b",
@@ -974,8 +998,8 @@ class Migration(migrations.Migration):
                 name="transition",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['failed', 'published', 'queued']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['queued']::text[]) THEN\n                    RAISE EXCEPTION 'a publish_record does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['queued>failed', 'queued>published']::text[]) THEN\n                RAISE EXCEPTION 'a publish_record does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="164f20fd41e9aaff177e8a8e215d21d0e4b786f2",
-                    ignore_func_name="",
+                    hash="075608db5cf5b8871da38bf8f3953a936d991ebd",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_d1184",
                     table="publish_record",
@@ -988,9 +1012,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="binding",
                 sql=audit.triggers.GuardSql(
-                    declare="DECLARE made record; allowed record;",
-                    func="\n                    SELECT content_sha256, content_ref, campaign_id INTO made\n                    FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        -- An unknown artifact is left to the foreign key, which says so by name.\n                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));\n                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_content_sha256_match';\n                    END IF;\n                    IF made.campaign_id <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'a post has its artifact''s campaign' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_of_artifact';\n                    END IF;\n                    SELECT decision, artifact_id, artifact_sha256 INTO allowed\n                    FROM review_decision WHERE review_id = NEW.decision_id;\n                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id\n                            OR allowed.artifact_sha256 <> NEW.content_sha256\n                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256\n                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN\n                        RAISE EXCEPTION 'that decision does not allow this post' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="50af0af0760d1add7d3b6e3991e8b73ef21d9743",
+                    declare="DECLARE made record; allowed boolean;",
+                    func="\n                    NEW.lease_epoch = NULL;\n                    SELECT content_sha256, content_ref, campaign_id INTO made\n                    FROM artifact WHERE artifact_id = NEW.artifact_id;\n                    IF COALESCE(trim(NEW.content_sha256), '') = '' THEN\n                        -- An unknown artifact is left to the foreign key, which says so by name.\n                        NEW.content_sha256 = COALESCE(made.content_sha256, repeat('0', 64));\n                    ELSIF NEW.content_sha256 <> made.content_sha256 THEN\n                        RAISE EXCEPTION 'this is not the content that was made' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_content_sha256_match';\n                    END IF;\n                    IF made.campaign_id <> NEW.campaign_id\n                            AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN\n                        RAISE EXCEPTION 'a post has its artifact''s campaign' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_of_artifact';\n                    END IF;\n                    \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                    IF NOT allowed OR (allowed AND NEW.content_sha256\n                            = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN\n                        RAISE EXCEPTION 'that decision does not allow this post' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="160327ff2787406ef3daa33ed672cc5c6daad1f2",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="INSERT",
                     pgid="pgtrigger_binding_14c2e",
@@ -1004,8 +1028,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (\n                            SELECT FROM review_item\n                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN\n                        RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> 'queued' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="1b4089eaf1c2f709c4c6c11ec9bff20a06c07a98",
+                    declare="DECLARE allowed boolean;",
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a post is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="6c6e4d5211a1d1a3b78d16737c7b3485643f6c6f",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_9e410",
@@ -1076,8 +1101,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.review_item_id IS DISTINCT FROM OLD.review_item_id THEN\n                RAISE EXCEPTION 'the key of a review_item never changes' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="8fbcca5a6597019fa5699e429d3d64cee4def32e",
-                    ignore_func_name="",
+                    hash="aa960fc303f86eaf47b1c26ecd86034439f4c337",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_18763",
                     table="review_item",
@@ -1091,8 +1116,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of review_item are never deleted' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_no_delete';",
-                    hash="f8845d00c57ede82761de10471cfa2be17100f8a",
-                    ignore_func_name="",
+                    hash="bb83857111d4c470e630a3e799a69bb1ce9bba7f",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_abd11",
                     table="review_item",
@@ -1105,9 +1130,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'review_item is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="cd5dda9e9018161a3b9b77db2e23737cf45cd1e9",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'review_item is never truncated' USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="f29824abf049e5c69b48bcb4e9c4150536e18fae",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_1d06c",
@@ -1122,8 +1147,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="f4d9f8129163f9abc03ed07f27a1bb9b1f16bc12",
-                    ignore_func_name="",
+                    hash="8a4ad9cb6e79ed4b4d21bbfe781c80257f449599",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_2c2a4",
@@ -1139,8 +1164,8 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="467cb991d83448d01286b0ba7ce1a353f2b23cf1",
-                    ignore_func_name="",
+                    hash="ad0d98eddc5922c97f30fa30ba292dc41f08e1c7",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_68780",
@@ -1156,8 +1181,8 @@ class Migration(migrations.Migration):
                 name="transition",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['decided', 'open', 'withdrawn']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['open']::text[]) THEN\n                    RAISE EXCEPTION 'a review_item does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['decided>open', 'open>decided', 'open>withdrawn']::text[]) THEN\n                RAISE EXCEPTION 'a review_item does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'review_item', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'review_item_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="1cb2a40768edfb519fe31feb495a984363810cfa",
-                    ignore_func_name="",
+                    hash="21434ffbc21ddb9d90c1b2ca8a0aa8547fc2083c",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_b1628",
                     table="review_item",
@@ -1199,8 +1224,8 @@ class Migration(migrations.Migration):
                 name="touch",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.video_asset_id IS DISTINCT FROM OLD.video_asset_id THEN\n                RAISE EXCEPTION 'the key of a video_asset never changes' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="bdbb373693a587eebb4de356bb33cb9c4fccc9be",
-                    ignore_func_name="",
+                    hash="105c972fb6c08c5feab406d6a69b5540245cc015",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_5d54a",
                     table="video_asset",
@@ -1214,8 +1239,8 @@ class Migration(migrations.Migration):
                 name="no_delete",
                 sql=audit.triggers.GuardSql(
                     func="RAISE EXCEPTION 'rows of video_asset are never deleted' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_no_delete';",
-                    hash="c71d4ae3e47a425857b42a63c6814c0f4e439e7d",
-                    ignore_func_name="",
+                    hash="f5d74c7fd83505caeec0705da39d9ae4a8a80918",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation="DELETE",
                     pgid="pgtrigger_no_delete_5ace1",
                     table="video_asset",
@@ -1228,9 +1253,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="no_truncate",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase\n                WHERE d.datname = current_database() AND 'gatehouse.test_database=on' = ANY (setconfig)\n            ) THEN\n                RAISE EXCEPTION 'video_asset is never truncated' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="71dbe20b9da77c8e50d48d602d321427ff77a98b",
-                    ignore_func_name="",
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'video_asset is never truncated' USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="89004dada7ebcbd21c8bcb3fd09f936cc3ce580d",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="TRUNCATE",
                     pgid="pgtrigger_no_truncate_b2f60",
@@ -1245,8 +1270,8 @@ class Migration(migrations.Migration):
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="571ce25a792f913e436e9094b1983fe3ab3d7fd0",
-                    ignore_func_name="",
+                    hash="8e4e70d474c1fb4c01ea507e980ce771c1d96d1b",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
                     pgid="pgtrigger_audit_insert_7dc8b",
@@ -1262,8 +1287,8 @@ class Migration(migrations.Migration):
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="f0fe0baf391278488f223f59566648f51a85c3bd",
-                    ignore_func_name="",
+                    hash="cafa45a84cf89c017365b1ac82aee0107c8da2dd",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
                     pgid="pgtrigger_audit_update_0c2fb",
@@ -1279,8 +1304,8 @@ class Migration(migrations.Migration):
                 name="transition",
                 sql=audit.triggers.GuardSql(
                     func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['archived', 'failed', 'pending', 'ready', 'rendering']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'a video_asset does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['pending>failed', 'pending>rendering', 'ready>archived', 'rendering>failed', 'rendering>ready']::text[]) THEN\n                RAISE EXCEPTION 'a video_asset does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'video_asset', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'video_asset_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="99e309d13cc430a14e5734566becf669370f247b",
-                    ignore_func_name="",
+                    hash="43e2fca58d4793564dcddf417138060cc9ec53bb",
+                    ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_abc36",
                     table="video_asset",

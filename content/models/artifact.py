@@ -16,6 +16,7 @@ from audit.base import (
     at_least,
     json_shaped,
     one_of,
+    sha256_shaped,
 )
 from audit.choices import EntityType
 from audit.triggers import IMMUTABLE, MUTABLE, DefinerGuard, Transitions, refusal
@@ -47,6 +48,7 @@ class Artifact(AuditedModel):
         constraints = [
             one_of("artifact_type", "artifact", ArtifactType),
             at_least("version", "artifact", 1),
+            sha256_shaped("content_sha256", "artifact"),
             json_shaped("metadata", "artifact"),
             json_shaped("sources", "artifact"),
             models.UniqueConstraint(

@@ -14,6 +14,7 @@ from audit.base import (
     UpdatedAtField,
     at_least,
     one_of,
+    sha256_shaped,
 )
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
@@ -21,6 +22,18 @@ from campaigns.models import Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
 from content.models.review import ReviewDecision
+
+
+# A decision allows a post when it approves exactly this content for publishing and has not been taken back. Where people
+# were asked, only what one of their items says now counts: not what they took back, nor what they replaced.
+DECISION_ALLOWS = """
+    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id
+           AND d.artifact_sha256 = NEW.content_sha256
+           AND (SELECT count(*) = 0 OR bool_or(COALESCE(
+                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))
+                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)
+    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;
+"""
 
 
 class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
@@ -87,6 +100,7 @@ class PublishRecord(AuditedModel):
             one_of("status", "publish_record", PublishStatus),
             one_of("hold", "publish_record", Hold),
             at_least("attempt", "publish_record", 0),
+            sha256_shaped("content_sha256", "publish_record"),
             models.CheckConstraint(
                 name="publish_record_lease_check",
                 condition=Q(lease_id=None, lease_expires_at=None)
@@ -119,8 +133,9 @@ class PublishRecord(AuditedModel):
             DefinerGuard(
                 name="binding",
                 operation=pgtrigger.Insert,
-                declare=[("made", "record"), ("allowed", "record")],
+                declare=[("made", "record"), ("allowed", "boolean")],
                 func=f"""
+                    NEW.lease_epoch = NULL;
                     SELECT content_sha256, content_ref, campaign_id INTO made
                     FROM artifact WHERE artifact_id = NEW.artifact_id;
                     IF COALESCE(trim(NEW.content_sha256), '') = '' THEN
@@ -133,12 +148,9 @@ class PublishRecord(AuditedModel):
                             AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id) THEN
                         {refusal("publish_record", "campaign_of_artifact", "a post has its artifact''s campaign")}
                     END IF;
-                    SELECT decision, artifact_id, artifact_sha256 INTO allowed
-                    FROM review_decision WHERE review_id = NEW.decision_id;
-                    IF allowed.decision <> 'approve' OR allowed.artifact_id <> NEW.artifact_id
-                            OR allowed.artifact_sha256 <> NEW.content_sha256
-                            OR (allowed.decision IS NOT NULL AND NEW.content_sha256
-                                = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN
+                    {DECISION_ALLOWS}
+                    IF NOT allowed OR (allowed AND NEW.content_sha256
+                            = encode(sha256(convert_to(made.content_ref, 'UTF8')), 'hex')) THEN
                         {refusal("publish_record", "decision_allows", "that decision does not allow this post")}
                     END IF;
                     RETURN NEW;
@@ -147,6 +159,7 @@ class PublishRecord(AuditedModel):
             DefinerGuard(
                 name="lease",
                 operation=pgtrigger.Update,
+                declare=[("allowed", "boolean")],
                 func=f"""
                     IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,
                         NEW.adopted) IS DISTINCT FROM
@@ -154,16 +167,20 @@ class PublishRecord(AuditedModel):
                         OLD.adopted) THEN
                         {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
                     END IF;
-                    IF NEW.status = 'published' AND OLD.status <> 'published' AND EXISTS (
-                            SELECT FROM review_item
-                            WHERE decision_id = NEW.decision_id AND undone_at IS NOT NULL) THEN
-                        {refusal("publish_record", "decision_allows", "the approval was taken back")}
+                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
+                        {refusal("publish_record", "lease_epoch_stamped", "the epoch of a post is stamped, not written")}
+                    END IF;
+                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN
+                        {DECISION_ALLOWS}
+                        IF NOT allowed THEN
+                            {refusal("publish_record", "decision_allows", "the approval was taken back")}
+                        END IF;
                     END IF;
                     IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN
                         SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
                         FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
-                    ELSIF NEW.status <> 'queued' THEN
+                    ELSIF NEW.status <> OLD.status THEN
                         NEW.lease_id = NULL;
                         NEW.lease_expires_at = NULL;
                     END IF;

@@ -17,6 +17,7 @@ from audit.base import (
     UpdatedAtField,
     json_shaped,
     one_of,
+    sha256_shaped,
 )
 from audit.choices import EntityType
 from audit.context import TRACE_ID
@@ -68,6 +69,7 @@ class ReviewDecision(AuditedModel):
             json_shaped("reasons", "review_decision"),
             json_shaped("policy_hits", "review_decision"),
             one_of("next_action", "review_decision", NextAction),
+            sha256_shaped("artifact_sha256", "review_decision"),
             one_of("reviewer_type", "review_decision", ReviewerType),
         ]
         indexes = [

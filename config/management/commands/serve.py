@@ -12,6 +12,7 @@ import time
 from argparse import ArgumentParser
 from contextlib import nullcontext, suppress
 from ipaddress import ip_address
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -39,7 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         end_on_signals()
-        with suppress(KeyboardInterrupt), listen() as listener:  # first of all: nothing is begun on a port in use
+        with listen() as listener:  # first of all: nothing is begun on a port in use
             try:
                 with embedded.running(settings.HOME) if settings.EMBEDDED else nullcontext():
                     if demo:
@@ -79,7 +80,12 @@ def end_on_signals() -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         numbers.append(signal.SIGHUP)
     for number in numbers:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, leave)
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Not KeyboardInterrupt: Python remembers one that it meets within exec(), and kills itself at the end."""
+    raise SystemExit(0)
 
 
 def listen() -> socket.socket:

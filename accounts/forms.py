@@ -1,0 +1,44 @@
+"""The forms of people: they sign in by e-mail, and their groups say what they may do."""
+
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group, Permission
+from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
+
+from accounts.models import User
+from audit.admin.fields import ConsoleForm
+
+# Whose permissions mean something at the console; the rest are Django's and its helpers' own tables.
+OURS = ["accounts", "agents", "audit", "auth", "campaigns", "content", "metrics"]
+
+
+class PersonAddForm(ConsoleForm[User], AdminUserCreationForm[User]):
+    class Meta:
+        model = User
+        fields = ["email", "display_name", "groups"]
+
+
+class PersonChangeForm(ConsoleForm[User], UserChangeForm[User]):
+    class Meta:
+        model = User
+        fields = ["email", "display_name", "is_active", "groups"]
+
+
+class PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]
+    widget = CheckboxSelectMultiple
+
+    def label_from_instance(self, obj: Permission) -> str:
+        return f"{obj.content_type.app_label}: {obj.name}"
+
+
+class GroupForm(ConsoleForm[Group]):
+    permissions = PermissionField(
+        queryset=Permission.objects.filter(content_type__app_label__in=OURS)
+        .exclude(codename__startswith="delete_")  # nothing is ever deleted
+        .select_related("content_type")
+        .order_by("content_type__app_label", "content_type__model", "codename"),
+        required=False,
+    )
+
+    class Meta:
+        model = Group
+        fields = ["name", "permissions"]

@@ -1,0 +1,140 @@
+"""Metrics in the console: all of it is only looked at."""
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from audit.admin import cells, columns
+from audit.admin.base import ReadOnlyAdmin, as_key
+from audit.admin.keyset import KeysetAdmin
+from audit.context import TRACE_ID
+from campaigns.filters import CampaignFilter, PlatformFilter
+from campaigns.models import Campaign
+from content.models import Artifact, PublishRecord
+from metrics.choices import ArchiveState
+from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent, MetricRollup
+
+ARCHIVE_COLOUR = {
+    ArchiveState.EXPORTING: "warn",
+    ArchiveState.VERIFIED: "info",
+    ArchiveState.DETACHED: "info",
+    ArchiveState.DROPPED: "good",
+    ArchiveState.RESTORED: "warn",
+}
+MOST = 50  # posts or campaigns that a search of events stands for
+
+
+@admin.register(MetricEvent)
+class MetricEventAdmin(KeysetAdmin[MetricEvent]):
+    """Newest first by key, which is the order of arrival; by observation where an index has it (campaign, content)."""
+
+    keyset = ("event_id",)
+    list_display = [
+        "event",
+        "platform",
+        "metric_type",
+        columns.number("metric_value", "increase"),
+        columns.link("campaign"),
+        columns.link("agent"),
+        columns.link("content"),
+        columns.when("observed_at", "observed"),
+    ]
+    list_display_links = ["event"]
+    list_select_related = ["campaign", "agent", "content__task"]
+    list_filter = ["metric_type", PlatformFilter, CampaignFilter]
+    search_fields = ["content__publish_records__platform_post_id"]  # see get_search_results
+    search_help_text = "A platform’s post id, a campaign’s name, a trace, or an event’s key."
+
+    def key(self, request: HttpRequest) -> tuple[str, ...]:
+        narrowed = "campaign" in request.GET or "content" in request.GET
+        return ("observed_at", "event_id") if narrowed else self.keyset
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[MetricEvent], search_term: str
+    ) -> tuple[QuerySet[MetricEvent], bool]:
+        """Names are looked up in the small tables first, so that the events are read by their indexes."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if TRACE_ID.fullmatch(term):
+            made = Artifact.objects.filter(task__trace_id=term).values_list("pk", flat=True)[:MOST]
+            return queryset.filter(content__in=list(made)), False
+        if key := as_key(self.opts.pk, term):
+            return queryset.filter(pk=key), False
+        posts = PublishRecord.objects.filter(platform_post_id=term).values_list("artifact", flat=True)[:MOST]
+        campaigns = Campaign.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MOST]
+        return queryset.filter(Q(content__in=list(posts)) | Q(campaign__in=list(campaigns))), False
+
+    @admin.display(description="event")
+    def event(self, event: MetricEvent) -> str:
+        return cells.code(event.event_id, 8)
+
+
+@admin.register(MetricRollup)
+class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
+    list_display = [
+        columns.when("bucket", "hour"),
+        columns.link("campaign"),
+        "platform",
+        "metric_type",
+        columns.number("sum"),
+        columns.number("count", "events"),
+        columns.number("max", "largest"),
+        columns.link("content"),
+    ]
+    list_select_related = ["campaign", "content__task", "agent"]
+    list_filter = ["metric_type", PlatformFilter, CampaignFilter]
+    search_fields = ["campaign__name", "agent__agent_id", "content__publish_records__platform_post_id"]
+    search_help_text = "A campaign, an agent, or a platform’s post id."
+    ordering = ["-bucket", "metric_rollup_id"]
+
+
+@admin.register(MetricCounter)
+class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
+    list_display = [
+        columns.link("publish", "post"),
+        "metric_type",
+        columns.number("highest_total"),
+        columns.number("last_total"),
+        "source",
+        columns.when("last_observed_at", "last observed"),
+    ]
+    list_select_related = ["publish"]
+    list_filter = ["metric_type"]
+    search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
+    search_help_text = "A platform’s post id, a campaign, or who counts."
+    ordering = ["-last_observed_at", "metric_counter_id"]
+
+
+@admin.register(MetricCorrection)
+class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
+    list_display = [
+        columns.link("publish", "post"),
+        "metric_type",
+        columns.number("from_total", "from"),
+        columns.number("to_total", "to"),
+        "source",
+        columns.when("observed_at", "observed"),
+    ]
+    list_select_related = ["publish"]
+    list_filter = ["metric_type"]
+    search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
+    search_help_text = "A platform’s post id, a campaign, or who counts."
+    ordering = ["-observed_at", "metric_correction_id"]
+
+
+@admin.register(MetricArchive)
+class MetricArchiveAdmin(ReadOnlyAdmin[MetricArchive]):
+    list_display = [
+        "__str__",
+        columns.badge("state", ARCHIVE_COLOUR),
+        columns.number("row_count", "rows"),
+        columns.number("byte_count", "bytes"),
+        "created_by",
+        columns.when("created_at"),
+    ]
+    list_filter = ["state", "table_name"]
+    search_fields = ["table_name", "created_by"]
+    search_help_text = "A table, or who ran it."
+    ordering = ["-range_start", "table_name"]
+    badges = {"state": ARCHIVE_COLOUR}

@@ -1,0 +1,337 @@
+"""Real posts come in and real totals become events: the commands on the excerpt, and on files with broken lines."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import Count, Max, Sum
+from django.utils import timezone
+
+from agents.models import Agent
+from audit.context import Actor
+from audit.models import AuditLog
+from campaigns.choices import TaskStatus
+from campaigns.models import Campaign, Task
+from content.models import Artifact, PublishRecord
+from metrics.choices import ArchiveState, MetricType
+from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent, MetricRollup
+from metrics.partitions import AUDIT, EVENTS, Month, existing, months, months_ahead, rotate, this_month
+from metrics.services import Observation, ingest_batch
+from tests.concurrency import together
+from tests.conftest import address
+from tests.factories import published_post
+
+EXCERPT = Path(__file__).parents[2] / "examples" / "youtube-excerpt.csv"
+NOVEMBER = Month(2017, 11)
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
+
+
+@pytest.fixture
+def november() -> Iterator[None]:
+    """The months since November 2017 exist during the test, and only during it."""
+    rotate(start=NOVEMBER)
+    yield
+    with psycopg.connect(**address("migrator")) as owner:
+        for month in existing(EVENTS):
+            if month < this_month().plus(-1):
+                owner.execute(f"DROP TABLE {EVENTS.leaf(month)}")
+
+
+def run(command: str, *arguments: Any) -> str:
+    out = StringIO()
+    call_command(command, *map(str, arguments), stdout=out)
+    return out.getvalue()
+
+
+def adopt(path: Path = EXCERPT, campaign: str = "Trending") -> str:
+    return run("adopt_posts", path, "--campaign", campaign, "--platform", "youtube")
+
+
+def ingest(path: Path = EXCERPT) -> str:
+    return run("ingest_metrics", path, "--platform", "youtube", "--cumulative")
+
+
+def highest() -> dict[tuple[str, str], int]:
+    """The highest total of each post and metric in the excerpt, read by other means than ours."""
+    found: dict[tuple[str, str], int] = defaultdict(int)
+    with EXCERPT.open(newline="") as file:
+        for row in csv.DictReader(file):
+            for metric in ("views", "likes", "comments"):
+                key = row["platform_post_id"], metric
+                found[key] = max(found[key], int(row[metric]))
+    return found
+
+
+def sums() -> dict[tuple[str, str], int]:
+    """The sum of increases of each post and metric, from the raw events."""
+    rows = MetricEvent.objects.values_list("content__publish_records__platform_post_id", "metric_type")
+    return {(post, metric): total for post, metric, total in rows.annotate(total=Sum("metric_value"))}
+
+
+def test_adoption_walks_each_post_through_its_legal_states() -> None:
+    assert "adopted 16 posts" in adopt()
+    assert (Campaign.objects.count(), Agent.objects.count()) == (1, 1)
+    assert Task.objects.filter(status=TaskStatus.DONE).count() == 16
+    assert Artifact.objects.count() == 16
+    records = PublishRecord.objects.filter(status="published", adopted=True, decision=None, published_at__isnull=False)
+    assert records.count() == 16
+    steps = AuditLog.objects.filter(trace_id=Task.objects.first().trace_id).order_by("created_at", "audit_id")  # type: ignore[union-attr]
+    assert list(steps.values_list("entity_type", "action")) == [
+        ("task", "create"),
+        ("task", "claim"),
+        ("artifact", "adopt"),
+        ("task", "complete"),
+        ("publish_record", "adopt"),
+        ("publish_record", "publish"),
+    ]
+
+
+def test_adoption_twice_changes_nothing() -> None:
+    adopt()
+    rows = AuditLog.objects.count()
+    assert "adopted 0 posts" in adopt()
+    assert AuditLog.objects.count() == rows
+
+
+def test_the_sum_of_increases_is_the_highest_total(november: None) -> None:
+    adopt()
+    ingest()
+    assert sums() == highest()
+    counters = MetricCounter.objects.values_list("publish__platform_post_id", "metric_type", "highest_total")
+    assert {(post, metric): total for post, metric, total in counters} == highest()
+
+
+def test_a_second_run_adds_nothing(november: None) -> None:
+    adopt()
+    ingest()
+    before = MetricEvent.objects.count(), MetricCorrection.objects.count(), AuditLog.objects.count()
+    assert "added 0 events" in ingest()
+    assert (MetricEvent.objects.count(), MetricCorrection.objects.count(), AuditLog.objects.count()) == before
+
+
+def test_the_sums_are_the_same_in_any_order_of_arrival(november: None, tmp_path: Path) -> None:
+    adopt()
+    header, *rows = EXCERPT.read_text().splitlines()
+    for number, row in enumerate(reversed(rows)):
+        (tmp_path / f"{number}.csv").write_text(f"{header}\n{row}\n")
+        ingest(tmp_path / f"{number}.csv")
+    assert sums() == highest()
+
+
+def test_every_event_has_one_audit_row_on_the_trace_of_its_post(november: None) -> None:
+    adopt()
+    ingest()
+    traces = dict(AuditLog.objects.filter(entity_type="metric_event").values_list("entity_id", "trace_id"))
+    events = MetricEvent.objects.values_list("event_id", "content__task__trace_id")
+    assert traces == {str(event): trace for event, trace in events}
+    assert AuditLog.objects.filter(entity_type="metric_event").count() == len(traces)
+
+
+def test_the_hourly_sums_agree_with_the_events(november: None) -> None:
+    adopt()
+    ingest()
+    rollups = MetricRollup.objects.values_list("content", "metric_type", "sum", "count", "max", "last_observed_at")
+    events = MetricEvent.objects.values("content", "metric_type", "observed_at").annotate(
+        sum=Sum("metric_value"), count=Count("*"), max=Max("metric_value"), last=Max("observed_at")
+    )
+    fields = ("content", "metric_type", "sum", "count", "max", "last")
+    assert sorted(map(str, rollups)) == sorted(str(tuple(event[field] for field in fields)) for event in events)
+
+
+def observe(post: PublishRecord, *totals: tuple[int, int]) -> Any:
+    """`totals` as (hours ago, total)."""
+    now = timezone.now()
+    rows = [
+        Observation(line, post.platform_post_id or "", now - timedelta(hours=hours), MetricType.VIEWS, total)
+        for line, (hours, total) in enumerate(totals, 2)
+    ]
+    return ingest_batch(observations=rows, platform=post.platform, source="test", actor=Actor.system("collector"))
+
+
+def test_a_total_that_fell_is_kept_as_a_correction() -> None:
+    post = published_post()
+    assert observe(post, (5, 100), (4, 90), (3, 95), (2, 120)).corrections == 1
+    assert list(MetricEvent.objects.order_by("observed_at").values_list("metric_value", flat=True)) == [100, 20]
+    assert MetricCorrection.objects.values_list("from_total", "to_total").get() == (100, 90)
+    assert observe(post, (1, 110)).corrections == 1  # against what an earlier batch knew
+    assert MetricEvent.objects.aggregate(sum=Sum("metric_value"))["sum"] == 120
+
+
+def test_a_total_that_comes_late_has_not_fallen() -> None:
+    post = published_post()
+    observe(post, (1, 100))
+    assert observe(post, (5, 40)) == observe(post, (5, 40))
+    assert MetricCorrection.objects.count() == 0
+    assert MetricEvent.objects.get().metric_value == 100
+
+
+def test_a_first_total_of_zero_is_an_observation_too() -> None:
+    post = published_post()
+    assert observe(post, (2, 0), (1, 0)).events == 1
+    assert observe(post, (1, 0)).events == 0
+
+
+def test_collectors_at_once_count_each_increase_once() -> None:
+    post = published_post()
+    results = together(*[lambda: observe(post, *((hours, 100 - hours) for hours in range(50, 0, -1)))] * 3)
+    assert all(not result.rejects for result in results)
+    assert MetricEvent.objects.aggregate(sum=Sum("metric_value"))["sum"] == 99
+    assert MetricCounter.objects.get().highest_total == 99
+    assert MetricRollup.objects.aggregate(sum=Sum("sum"))["sum"] == 99
+
+
+BROKEN = """platform_post_id,title,published_at,observed_at,views,likes,comments
+good1,One,{today},{today},10,1,1
+good2,"Two, with a comma",{today},{today},20,,
+,no id,{today},{today},1,1,1
+badnum,x,{today},{today},many,1,1
+negative,x,{today},{today},-5,1,1
+badtime,x,yesterday,never,1,1,1
+short,x
+"open quote,x,{today},{today},1,1,1
+nototals,x,{today},{today},,,
+old,x,{today},1999-01-01T00:00:00Z,1,1,1
+good3,Three,{today},{today},30,3,3
+"""
+
+
+def test_broken_lines_are_reported_and_the_rest_goes_in(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text(BROKEN.format(today=timezone.now().isoformat()))
+    with pytest.raises(CommandError, match="4 rows were rejected"):
+        adopt(path)
+    adopted = PublishRecord.objects.order_by("platform_post_id").values_list("platform_post_id", flat=True)
+    assert list(adopted) == ["badnum", "good1", "good2", "good3", "negative", "nototals", "old"]
+    capsys.readouterr()
+    with pytest.raises(CommandError, match="8 rows were rejected"):
+        ingest(path)
+    told = capsys.readouterr().err
+    for expected in (
+        "line 4: platform_post_id is empty.",
+        "line 5: views is not a whole number",
+        "line 6: views is not a whole number",
+        "line 7: observed_at is not a time: 'never'.",
+        "line 8: 2 columns instead of 7.",
+        "line 9: a quote is opened and not closed.",
+        "line 10: no totals",
+        "line 11: there is no month 1999-01 yet; make it: manage.py rotate_partitions --from 1999-01",
+    ):
+        assert expected in told
+    assert MetricEvent.objects.count() == 7
+    assert sums()["good3", "views"] == 30
+
+
+def test_unknown_posts_are_rejected_with_what_to_do(capsys: Any, november: None) -> None:
+    with pytest.raises(CommandError, match="rows were rejected"):
+        ingest()
+    assert "adopt it first" in capsys.readouterr().err
+
+
+def test_an_archived_month_is_closed(capsys: Any) -> None:
+    month = Month(2020, 1)
+    MetricArchive.objects.create(
+        table_name="metric_event",
+        range_start=month.start,
+        range_end=month.plus(1).start,
+        row_count=0,
+        byte_count=0,
+        files=[],
+        schema_fingerprint="",
+        state=ArchiveState.EXPORTING,
+        created_by="test",
+    )
+    for state in (ArchiveState.VERIFIED, ArchiveState.DETACHED):
+        MetricArchive.objects.get().change("test", state=state)
+    post = published_post()
+    row = Observation(2, post.platform_post_id or "", month.start, MetricType.VIEWS, 1)
+    result = ingest_batch(observations=[row], platform=post.platform, source="test", actor=Actor.system("collector"))
+    assert [str(reject) for reject in result.rejects] == ["line 2: 2020-01 was archived; restore it first."]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(None, "cannot be read"), ("", "The file is empty"), ("a,b\n1,2\n", "has no column")]
+)
+@pytest.mark.parametrize("command", [adopt, ingest])
+def test_a_file_that_is_none_is_refused_in_a_sentence(
+    command: Any, content: str | None, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(CommandError, match=problem):
+        command(path)
+    assert not Campaign.objects.exists()
+
+
+def test_adoption_into_an_unclear_or_ended_campaign_is_refused() -> None:
+    adopt()
+    Campaign.objects.create(name="Trending", goal="-", target_platforms=[], budget_cap_etb=0, status="draft")
+    with pytest.raises(CommandError, match="More than one campaign"):
+        adopt()
+    Campaign.objects.create(name="Over", goal="-", target_platforms=[], budget_cap_etb=0, status="active").change(
+        "stop", status="stopped"
+    )
+    with pytest.raises(CommandError, match="is stopped; it takes no more posts"):
+        adopt(campaign="Over")
+
+
+@pytest.mark.parametrize("platform", ["", "you tube", "x;y"])
+def test_a_platform_is_a_word(platform: str) -> None:
+    with pytest.raises(CommandError, match="a platform is a word"):
+        run("adopt_posts", EXCERPT, "--campaign", "x", "--platform", platform)
+
+
+def test_the_months_ahead_are_in_place_and_rotation_says_so() -> None:
+    assert [months_ahead(table) for table in (EVENTS, AUDIT)] == [6, 6]
+    assert "nothing to do" in run("rotate_partitions")
+
+
+def test_a_backfill_is_prepared_without_a_gap(november: None) -> None:
+    assert existing(EVENTS) == set(months(NOVEMBER, this_month().plus(6)))
+    assert NOVEMBER not in existing(AUDIT)
+    assert rotate(start=NOVEMBER) == []
+
+
+@pytest.mark.parametrize("text", ["2017", "2017-13", "november", "2017-11-01", "0000-01"])
+def test_a_month_is_written_like_one(text: str) -> None:
+    with pytest.raises(CommandError, match="2017-11|calendar"):
+        run("rotate_partitions", "--from", text)
+
+
+def test_two_rotations_at_once_are_harmless() -> None:
+    with psycopg.connect(**address("migrator")) as owner:
+        owner.execute(f"DROP TABLE {EVENTS.leaf(this_month().plus(6))}")
+    made = together(rotate, rotate)
+    assert sorted(map(len, made)) == [0, 1]
+    assert months_ahead(EVENTS) == 6
+
+
+def test_a_gap_is_seen_and_mended() -> None:
+    gap = this_month().plus(2)
+    with psycopg.connect(**address("migrator")) as owner:
+        owner.execute(f"DROP TABLE {EVENTS.leaf(gap)}")
+    assert months_ahead(EVENTS) == 1
+    assert f"Made {EVENTS.leaf(gap)}." in run("rotate_partitions")
+
+
+def test_rows_land_in_the_month_of_their_instant_in_utc() -> None:
+    """Midnight belongs to the month that begins, whatever the session's time zone is."""
+    post, midnight = published_post(), this_month().start
+    rows = [
+        Observation(2, post.platform_post_id or "", midnight - timedelta(microseconds=1), MetricType.VIEWS, 1),
+        Observation(3, post.platform_post_id or "", midnight, MetricType.VIEWS, 2),
+    ]
+    ingest_batch(observations=rows, platform=post.platform, source="test", actor=Actor.system("collector"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tableoid::regclass::text FROM metric_event ORDER BY observed_at")
+        leaves = [name for (name,) in cursor.fetchall()]
+    assert leaves == [EVENTS.leaf(this_month().plus(-1)), EVENTS.leaf(this_month())]
