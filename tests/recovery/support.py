@@ -15,13 +15,15 @@ import psycopg
 from config import embedded
 
 CHECKOUT = Path(__file__).parents[2]
+started: list[subprocess.Popen[str]] = []  # a test that fails halfway leaves them to the fixture `place`
 FAST = {"fsync": "off"}  # the machine does not lose power here, only processes die
 
 
 def environment(place: Path, **variables: str) -> dict[str, str]:
     """Ours without what would lead a child to another database, and with a home of its own."""
     ours = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "MIGRATOR_DATABASE_URL"}}
-    return {**ours, "GATEHOUSE_HOME": str(place), "PYTHONUNBUFFERED": "1", **variables}
+    fixed = {"DJANGO_SETTINGS_MODULE": "config.settings", "GATEHOUSE_HOME": str(place), "PYTHONUNBUFFERED": "1"}
+    return {**ours, **fixed, **variables}
 
 
 def python(place: Path, code: str) -> subprocess.Popen[str]:
@@ -34,9 +36,11 @@ def manage(place: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
 
 def popen(command: list[str], variables: dict[str, str]) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    return subprocess.Popen(
+    child = subprocess.Popen(
         command, cwd=CHECKOUT, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     )
+    started.append(child)
+    return child
 
 
 def holder(place: Path) -> subprocess.Popen[str]:

@@ -98,7 +98,7 @@ def test_an_initdb_that_was_killed_is_done_again(place: Path, everything: bool) 
         os.killpg(child.pid, signal.SIGKILL)
     else:
         child.kill()
-    child.wait()
+    child.communicate()
     assert not (place / "pgdata").exists()
     with embedded.running(place, FAST):
         assert query(place, "SELECT 1") == [(1,)]

@@ -43,7 +43,7 @@ def test_a_signal_ends_it_without_remainder(place: Path, number: signal.Signals)
     assert answers(port)
     os.killpg(child.pid, number)  # as a terminal does: the whole group
     _, err = child.communicate(timeout=30)
-    assert child.returncode == 0
+    assert child.returncode == 0, err
     assert "Traceback" not in err
     assert is_free(port)
     assert server_processes(place) == []
