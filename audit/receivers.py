@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models import CharField, F, Value
 from django.db.models.signals import m2m_changed, post_save, pre_save
 
 from audit.base import AuditedModel
@@ -44,17 +45,20 @@ def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, *
     write(sender, before, after, action)
 
 
-def write(model: type[AuditedModel], before: Sequence[Any] | None, after: Sequence[AuditedModel], action: str) -> None:
-    """One audit row for each row that differs, all in one INSERT."""
+def write(
+    model: type[AuditedModel], before: Sequence[Any] | None, written: Sequence[AuditedModel], action: str
+) -> None:
+    """One audit row for each row that differs, all in one INSERT.
+
+    What a row is now is read back: the instance holds what was asked for, and the database may have rounded it, filled
+    it in or stamped it.
+    """
     context, spec = current(), model.audit
-    olds = before or [None] * len(after)
-    changed = [(row, changes) for old, row in zip(olds, after, strict=True) if (changes := difference(old, row))]
-    rows = [row for row, _ in changed]
-    traces, campaigns = _paths(model, rows, spec.trace), _paths(model, rows, spec.campaign)
     fallback = context.trace_id or new_trace_id()
+    rows = _read(model, written)
     AuditLog.objects.bulk_create(
         AuditLog(
-            trace_id=traces.get(row.pk) or fallback,
+            trace_id=row.audit_trace or fallback,
             actor_type=context.actor.type,
             actor_id=context.actor.id,
             entity_type=spec.entity,
@@ -62,11 +66,22 @@ def write(model: type[AuditedModel], before: Sequence[Any] | None, after: Sequen
             action=action,
             severity=Severity.WARNING if action in WARNING_ACTIONS else Severity.INFO,
             tool_name=context.tool_name,
-            campaign_id=campaigns.get(row.pk),
+            campaign_id=row.audit_campaign,
             changes=changes,
         )
-        for row, changes in changed
+        for old, row in zip(before or [None] * len(rows), rows, strict=True)
+        if (changes := difference(old, row))
     )
+
+
+def _read(model: type[AuditedModel], written: Sequence[AuditedModel]) -> list[Any]:
+    """The rows as the database has them, in the same order, with the trace and the campaign that they belong to."""
+    spec = model.audit
+    paths = {"audit_trace": spec.trace, "audit_campaign": spec.campaign}
+    rows = model._base_manager.annotate(
+        **{name: F(path) if path else Value(None, CharField()) for name, path in paths.items()}
+    ).in_bulk([row.pk for row in written])
+    return [rows[row.pk] for row in written]
 
 
 def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:
@@ -92,16 +107,6 @@ def register_links(model: type[models.Model], field: str, entity: EntityType) ->
 
     through = getattr(model, field).through
     m2m_changed.connect(changed, sender=through, weak=False, dispatch_uid=f"audit:{model._meta.label}:{field}")
-
-
-def _paths(model: type[AuditedModel], rows: Sequence[AuditedModel], path: str) -> dict[Any, Any]:
-    """The value at an ORM path for each row; one query when the path leads through other tables."""
-    if not path or not rows:
-        return {}
-    if "__" not in path:
-        return {row.pk: getattr(row, path) for row in rows}
-    found = model._base_manager.filter(pk__in=[row.pk for row in rows]).values_list("pk", path)
-    return dict(found)
 
 
 def difference(before: models.Model | None, after: AuditedModel) -> dict[str, Any] | None:

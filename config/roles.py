@@ -66,6 +66,9 @@ def grant(using: str) -> None:
                     cursor.execute(
                         sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), name, sql.Identifier(role))
                     )
+        if APP in roles:  # the ingest stages its batches in temporary tables
+            database = sql.Identifier(connections[using].settings_dict["NAME"])
+            cursor.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(APP)))
         for role in roles:
             cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
         if APP in roles:  # Django's own tables count with sequences

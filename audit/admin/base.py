@@ -2,19 +2,22 @@
 
 from typing import Any, TypeVar
 
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, models
 from django.db.models import Field, QuerySet
 from django.forms import Field as FormField
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.text import capfirst
 
-from audit.admin.fields import ConsoleForm, JSONField
+from audit.admin.entries import entity_of
+from audit.admin.fields import ConsoleForm, JSONField, Moment
 from audit.admin.refusals import sentence
 from audit.base import AuditedModel
 from audit.context import TRACE_ID
@@ -35,7 +38,10 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    formfield_overrides = {models.JSONField: {"form_class": JSONField, "widget": JSONField.widget}}
+    formfield_overrides = {
+        models.JSONField: {"form_class": JSONField, "widget": JSONField.widget},
+        models.DateTimeField: {"form_class": forms.DateTimeField, "widget": Moment},
+    }
     badges: dict[str, Any] = {}
     long_texts: frozenset[str] = frozenset()
 
@@ -50,9 +56,10 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         return None
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        if not issubclass(self.model, AuditedModel):
-            return HttpResponseRedirect(reverse("admin:audit_auditlog_changelist"))
-        about = {"entity_type": self.model.audit.entity.value, "entity_id": object_id}
+        entity = entity_of(self.model)
+        if entity is None:
+            raise Http404(f"The audit log does not tell of {self.opts.verbose_name_plural}.")
+        about = {"entity_type": str(entity), "entity_id": unquote(object_id)}
         return HttpResponseRedirect(f"{reverse('admin:audit_auditlog_changelist')}?{urlencode(about)}")
 
     def get_search_results(
@@ -108,7 +115,9 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         original = context.get("original")
         context.update(
-            title=str(original) if original else f"New {self.opts.verbose_name}", subtitle=None, kind=self.kind()
+            title=str(original) if original else f"New {self.opts.verbose_name}",
+            subtitle=None,
+            has_history=entity_of(self.model) is not None,
         )
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -116,8 +125,11 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
-    def kind(self) -> str:
-        return str(self.opts.verbose_name)
+
+    @property
+    def media(self) -> forms.Media:
+        """None of the scripts that Django's admin always brings: what a field needs comes with its widget."""
+        return forms.Media()
 
 
 class ReadOnlyAdmin(ConsoleAdmin[M]):

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from audit.admin.cells import admin_url
-from audit.base import AuditedModel, audited_models
+from audit.base import audited_models
 from audit.choices import ActorType, EntityType
 from audit.models import AuditLog
 
@@ -36,8 +37,14 @@ class Entry:
 
 
 @cache
-def models_by_entity() -> dict[str, type[AuditedModel]]:
-    return {model.audit.entity: model for model in audited_models()}
+def models_by_entity() -> dict[str, type[models.Model]]:
+    """What an audit row can be about. Groups are Django's own, and audited by what they may do."""
+    return {EntityType.GROUP: Group, **{model.audit.entity: model for model in audited_models()}}
+
+
+def entity_of(model: type[models.Model]) -> str | None:
+    """What the audit log calls rows of a model; None when it does not tell of them."""
+    return next((entity for entity, known in models_by_entity().items() if known is model), None)
 
 
 def read(rows: Sequence[AuditLog]) -> list[Entry]:

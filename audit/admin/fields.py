@@ -76,6 +76,15 @@ class JSONField(forms.JSONField):
             return True
 
 
+class Moment(forms.DateTimeInput):
+    """The browser's own picker for a date and a time, in UTC."""
+
+    input_type = "datetime-local"
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(attrs, format="%Y-%m-%dT%H:%M")
+
+
 class ConsoleForm(forms.ModelForm[M]):
     """A model's form that can also show why the database, or a service, said no."""
 

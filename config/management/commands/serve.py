@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 
@@ -159,12 +159,12 @@ def keep_the_clock(child: subprocess.Popen[bytes]) -> None:
 
 def do_due_work() -> None:
     """A failure is written down and tried again at the next stroke: the console stays up without its clock."""
-    if "run_due" not in get_commands():
-        return
     try:
+        if settings.EMBEDDED:
+            embedded.start(settings.HOME)  # where it is up, this costs some milliseconds; killed alone, it comes back
         call_command("run_due")
-    except (CommandError, DatabaseError) as error:
-        log.warning("Due work failed: %s", str(error).strip())
+    except (CommandError, DatabaseError, embedded.ServerProblem) as error:
+        log.warning("Due work failed: %s", str(error).strip().partition("\n")[0])
     except Exception:
         log.exception("Due work failed")
     finally:

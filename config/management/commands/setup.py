@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, NotSupportedError, connections
 from django.db.migrations.executor import MigrationExecutor
@@ -26,27 +26,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         variable = "MIGRATOR_DATABASE_URL" if settings.MIGRATOR_DATABASE_URL else "DATABASE_URL"
         check_connection("migrator", variable)
-        self.call("create_roles")
+        call_command("create_roles", stdout=self.stdout)
         check_connection("default", "DATABASE_URL")
         if schema_is_current():
             self.stdout.write("schema is up to date")
         else:
             call_command("migrate", verbosity=0, stdout=self.stdout)
             self.stdout.write("schema was brought up to date")
-        self.call("rotate_partitions")
+        call_command("rotate_partitions", stdout=self.stdout)
         if demo and not get_user_model().objects.exists():
             self.load_demo()
 
     def load_demo(self) -> None:
         """`serve` shows the login at each start, so it is kept; only where Gatehouse brought its own database."""
-        login = str(call_command("load_demo", stdout=StringIO())) if "load_demo" in get_commands() else ""
-        if login and settings.EMBEDDED:
+        login = str(call_command("load_demo", stdout=StringIO()))
+        if settings.EMBEDDED:
             remember_login(login)
         self.stdout.write("demo data were loaded" if settings.EMBEDDED else login)
-
-    def call(self, command: str) -> None:
-        if command in get_commands():
-            call_command(command, stdout=self.stdout)
 
 
 def check_connection(alias: str, variable: str) -> None:
