@@ -48,11 +48,13 @@ CAMPAIGNS = {
 }
 
 
-def approved(title: str, text: str) -> "Work":
+Work = tuple[str, str, str, str, list[str], list[str]]  # as WORK says
+
+
+def approved(title: str, text: str) -> Work:
     return title, text, Decision.APPROVE, "0.94", ["on brief", "sources dated"], []
 
 
-Work = tuple[str, str, str, str, list[str], list[str]]
 # Per campaign: (title, text, the judge's decision, its confidence, its reasons, policy hits)
 WORK: dict[str, list[Work]] = {
     "Meskel launch": [
@@ -108,6 +110,11 @@ WORK: dict[str, list[Work]] = {
     "Rainy season tips": [approved("Tip: umbrellas", "An umbrella keeps the head dry, boots keep the day good.")],
 }
 PLANNED = ["Reel: behind the bonfire", "Caption: thank you", "Thread: how the evening went"]
+
+
+def login(password: str) -> str:
+    """The line that tells how to sign in."""
+    return f"Sign in as {' or '.join(PEOPLE)}; the password of all four is {password}"
 
 
 def agent_actor(kind: ActorType, agent: Agent) -> Actor:

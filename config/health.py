@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+MONTHS_AHEAD = 2
+
 
 class NotReady(Exception):
     """A check failed; the text is shown to whoever asks."""
@@ -61,12 +63,12 @@ def known_migrations() -> frozenset[tuple[str, str]]:
 
 
 def months_lie_ahead() -> None:
-    """An event without a partition is refused, so the next month must exist before it begins."""
+    """Without its month every write would stop, since every write leaves an audit row: say so while there is time."""
     from metrics import partitions
 
-    late = [table.name for table in partitions.TABLES if partitions.months_ahead(table) < 1]
+    late = [table.name for table in partitions.TABLES if partitions.months_ahead(table) < MONTHS_AHEAD]
     if late:
-        raise NotReady(f"next month is missing in {' and '.join(late)}: run rotate_partitions")
+        raise NotReady(f"fewer than {MONTHS_AHEAD} months lie ahead in {' and '.join(late)}: run rotate_partitions")
 
 
 CHECKS: dict[str, Callable[[], None]] = {

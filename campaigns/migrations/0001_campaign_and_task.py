@@ -1,16 +1,18 @@
-import audit.base
-import audit.context
-import audit.triggers
-import campaigns.models
+import re
+
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
-import re
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.base
+import audit.context
+import audit.triggers
+import campaigns.models
 
 
 class Migration(migrations.Migration):

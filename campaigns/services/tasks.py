@@ -31,6 +31,7 @@ def create_task(
     **details: Any,
 ) -> Task:
     """Plan a piece of work. A person who plans it is remembered: that person approves nothing that comes of it."""
+    actor.require("campaigns.add_task", to="plan tasks")
     if campaign.status in {CampaignStatus.STOPPED, CampaignStatus.COMPLETED}:
         raise Conflict(f"Campaign “{campaign}” is {campaign.state}; it takes no more work.")
     with acting(actor):

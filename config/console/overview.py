@@ -37,7 +37,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     seen = {card for card, permission in PERMISSIONS.items() if request.user.has_perm(permission)}
     entries = []
     if request.user.has_perm("audit.view_auditlog"):
-        entries = read(list(AuditLog.objects.order_by("-created_at", "-audit_id")[:SHOWN]))
+        entries = read(list(AuditLog.objects.order_by("-created_at", "-audit_id")[:SHOWN]), request.user)
     return {
         "cards": [card(now) for card in CARDS if card in seen],
         "states": _states() if request.user.has_perm("campaigns.view_campaign") else [],

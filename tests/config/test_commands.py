@@ -26,7 +26,7 @@ def test_every_command_has_a_test() -> None:
 def test_the_demo_is_small_believable_and_loaded_once() -> None:
     out = StringIO()
     call_command("load_demo", stdout=out)
-    assert "admin@example.org with the password" in out.getvalue()
+    assert "admin@example.org; the password of all four is" in out.getvalue()
     assert Campaign.objects.count() == 4
     assert ReviewItem.objects.open().count() == 4
     assert PublishRecord.objects.filter(status="published").count() == 2

@@ -79,3 +79,21 @@ def test_it_ends_when_its_web_server_does(place: Path) -> None:
     assert "The web server ended by itself" in err
     assert "Traceback" not in err
     assert server_processes(place) == []
+
+
+def test_it_brings_back_a_database_that_was_killed_alone(place: Path) -> None:
+    child = serving(place, free_port())
+    killed = postmaster(place)
+    os.kill(killed, signal.SIGKILL)
+    assert soon(lambda: server_processes(place) and postmaster(place) not in (0, killed), seconds=40)
+    child.terminate()
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert server_processes(place) == []
+
+
+def postmaster(place: Path) -> int:
+    try:
+        return int((place / "pgdata" / "postmaster.pid").read_text().split()[0])
+    except (OSError, IndexError):
+        return 0

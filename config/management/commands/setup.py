@@ -1,6 +1,7 @@
 """`manage.py setup`: everything a server needs before it serves; harmless and quick when it is all there."""
 
 import os
+import secrets
 from argparse import ArgumentParser
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, NotSupportedError, connections
 from django.db.migrations.executor import MigrationExecutor
+
+from config import demo
 
 OLDEST_POSTGRESQL = 18
 
@@ -38,11 +41,15 @@ class Command(BaseCommand):
             self.load_demo()
 
     def load_demo(self) -> None:
-        """`serve` shows the login at each start, so it is kept; only where Gatehouse brought its own database."""
-        login = str(call_command("load_demo", stdout=StringIO()))
+        """`serve` shows the login at each start, so it is kept; only where Gatehouse brought its own database.
+
+        Kept first: a kill in between leaves a login without people, and the next start makes both anew.
+        """
+        password = secrets.token_urlsafe(9)
         if settings.EMBEDDED:
-            remember_login(login)
-        self.stdout.write("demo data were loaded" if settings.EMBEDDED else login)
+            remember_login(demo.login(password))
+        login = call_command("load_demo", password=password, stdout=StringIO())
+        self.stdout.write("demo data were loaded" if settings.EMBEDDED else str(login))
 
 
 def check_connection(alias: str, variable: str) -> None:
