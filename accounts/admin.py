@@ -13,8 +13,6 @@ from accounts.forms import GroupForm, PersonAddForm, PersonChangeForm
 from accounts.models import User
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
-from audit.context import current, new_trace_id
-from audit.models import AuditLog
 
 admin.site.unregister(Group)
 
@@ -25,10 +23,12 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
 
     form = PersonChangeForm
     add_form = PersonAddForm
+    add_form_template = "admin/change_form.html"
+    change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
     list_display = ["display_name_or_email", "email", "in_groups", "standing", columns.when("last_login", "last seen")]
     list_filter = ["is_active", "groups"]
     search_fields = ["display_name", "email"]
-    search_help_text = "A name or an e-mail address."
+    search_help_text = "Name or e-mail"
     ordering = ["display_name", "email"]
     readonly_fields = ["last_login", "created_at"]
     filter_horizontal = ()
@@ -39,17 +39,12 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
     ]
     add_fieldsets = [
         (None, {"fields": ["email", "display_name"]}),
-        ("Password", {"fields": ["usable_password", "password1", "password2"]}),
+        ("Password", {"fields": ["password1", "password2"]}),
         ("What they may do", {"fields": ["groups"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        form.refusal = getattr(request, "refusal", "")  # type: ignore[attr-defined]
-        return form
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and obj.is_superuser and not request.user.is_superuser:
@@ -58,24 +53,6 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_manytomany(db_field, request, **{**kwargs, "widget": CheckboxSelectMultiple})
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Membership lives in a table of Django's that no signal of ours sees, so that its row is written here."""
-        person, before = form.instance, sorted(form.instance.groups.values_list("name", flat=True))
-        super().save_related(request, form, formsets, change)
-        after = sorted(person.groups.values_list("name", flat=True))
-        if before != after:
-            context = current()
-            AuditLog.objects.create(
-                trace_id=context.trace_id or new_trace_id(),
-                actor_type=context.actor.type,
-                actor_id=context.actor.id,
-                entity_type=person.audit.entity,
-                entity_id=str(person.pk),
-                action="groups",
-                tool_name=context.tool_name,
-                changes={"groups": [before, after]},
-            )
 
     @admin.display(description="person", ordering="display_name")
     def display_name_or_email(self, person: User) -> str:
@@ -96,7 +73,7 @@ class GroupsAdmin(ConsoleAdmin[Group]):
     form = GroupForm
     list_display = ["name", "members"]
     search_fields = ["name"]
-    search_help_text = "A group’s name."
+    search_help_text = "Name"
     ordering = ["name"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:

@@ -1,17 +1,17 @@
 """The forms of people: they sign in by e-mail, and their groups say what they may do."""
 
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 
 from accounts.models import User
 from audit.admin.fields import ConsoleForm
 
-# Whose permissions mean something at the console; the rest are Django's and its helpers' own tables.
+# Whose permissions mean something at the console; the rest are tables of Django and of libraries.
 OURS = ["accounts", "agents", "audit", "auth", "campaigns", "content", "metrics"]
 
 
-class PersonAddForm(ConsoleForm[User], AdminUserCreationForm[User]):
+class PersonAddForm(ConsoleForm[User], BaseUserCreationForm[User]):
     class Meta:
         model = User
         fields = ["email", "display_name", "groups"]

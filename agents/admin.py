@@ -56,7 +56,7 @@ class AgentAdmin(ConsoleAdmin[Agent]):
     list_select_related = ["campaign", "owner"]
     list_filter = ["status", "agent_group"]
     search_fields = ["agent_id", "display_name", "agent_group", "campaign__name", "owner__display_name"]
-    search_help_text = "An agent’s own name, what people call it, its group, campaign or owner."
+    search_help_text = "Name, group, campaign or owner"
     ordering = ["agent_id"]
     autocomplete_fields = ["campaign"]
     badges = {"status": AGENT_COLOUR}
@@ -67,6 +67,9 @@ class AgentAdmin(ConsoleAdmin[Agent]):
         ("When", {"fields": ["created_at", "updated_at"]}),
     ]
     readonly_fields = ["created_at", "updated_at"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Agent | None = None) -> Any:
+        return self.fieldsets if obj else self.fieldsets[:-1]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
         """The natural key never changes."""
@@ -90,7 +93,7 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
     list_select_related = ["agent"]
     list_filter = ["role"]
     search_fields = ["name", "prefix", "agent__agent_id", "agent__display_name"]
-    search_help_text = "A token’s name, its first characters, or its agent."
+    search_help_text = "Name, first characters or agent"
     ordering = ["name"]
     fields = ["name", "role", "agent", "prefix", "expires_at", "revoked_at", "last_used_at", "created_at"]
     change_form_template = "admin/agents/apitoken/change_form.html"

@@ -65,7 +65,7 @@ class Page:
     next_cursor: str  # empty on the last page
 
 
-def read_trace(trace_id: str, after: tuple[datetime, UUID] | None = None) -> Page:
+def read_trace(trace_id: str, person: Any, after: tuple[datetime, UUID] | None = None) -> Page:
     rows = AuditLog.objects.filter(trace_id=trace_id)
     if after:
         rows = beyond(rows, KEY, list(after), older=False)
@@ -73,12 +73,12 @@ def read_trace(trace_id: str, after: tuple[datetime, UUID] | None = None) -> Pag
     shown = found[:PAGE]
     last = shown[-1] if len(found) > PAGE else None
     cursor = f"{last.created_at.isoformat()}_{last.audit_id}" if last else ""
-    return Page(list(_steps(shown, after[0] if after else None)), len(shown), cursor)
+    return Page(list(_steps(read(shown, person), after[0] if after else None)), len(shown), cursor)
 
 
-def _steps(rows: list[AuditLog], before: datetime | None) -> Iterator[Step]:
+def _steps(read_rows: list[Entry], before: datetime | None) -> Iterator[Step]:
     """Consecutive metric events become one step; everything else is a step of its own."""
-    for is_event, run in groupby(read(rows), lambda entry: entry.row.entity_type == EntityType.METRIC_EVENT):
+    for is_event, run in groupby(read_rows, lambda entry: entry.row.entity_type == EntityType.METRIC_EVENT):
         entries = list(run)
         for group in [entries] if is_event else [[entry] for entry in entries]:
             moment = group[0].row.created_at

@@ -22,7 +22,7 @@ def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
     if not TRACE_ID.fullmatch(trace_id):
         raise Http404(f"“{trace_id[:80]}” is not a trace: a trace has 32 digits from 0 to 9 and a to f.")
     after = _cursor(request.GET.get("after", ""))
-    page = read_trace(trace_id, after)
+    page = read_trace(trace_id, request.user, after)
     if not page.steps and not after:
         raise Http404(f"Nothing is known of trace {trace_id}.")
     context = {

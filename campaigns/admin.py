@@ -13,7 +13,7 @@ from audit.context import Actor
 from campaigns.choices import CAMPAIGN_COLOUR, TASK_COLOUR, VERB_COLOUR, CampaignStatus, TaskPriority
 from campaigns.filters import CampaignFilter
 from campaigns.forms import CampaignForm, TaskForm
-from campaigns.models import Campaign, SystemControl, Task
+from campaigns.models import RANK, Campaign, SystemControl, Task
 from campaigns.services import create_task, possible_verbs
 from campaigns.views import control, may_control
 
@@ -43,7 +43,7 @@ class CampaignAdmin(ConsoleAdmin[Campaign]):
     list_select_related = ["controlled_by"]
     list_filter = ["status"]
     search_fields = ["name", "goal"]
-    search_help_text = "A campaign’s name, or words of its goal."
+    search_help_text = "Name, or words of its goal"
     ordering = ["-created_at"]
     long_texts = frozenset({"goal"})
     badges = {"status": CAMPAIGN_COLOUR}
@@ -116,7 +116,7 @@ class TaskAdmin(ConsoleAdmin[Task]):
     list_display = [
         "__str__",
         columns.badge("status", TASK_COLOUR),
-        columns.badge("priority", PRIORITY_COLOUR),
+        "urgency",
         columns.link("campaign"),
         columns.link("agent"),
         "tries",
@@ -126,7 +126,7 @@ class TaskAdmin(ConsoleAdmin[Task]):
     list_select_related = ["campaign", "agent"]
     list_filter = ["status", "task_type", "priority", CampaignFilter]
     search_fields = ["title", "agent__agent_id", "agent__display_name", "campaign__name"]
-    search_help_text = "A title, agent, campaign, or a trace."
+    search_help_text = "Title, agent, campaign or trace"
     ordering = ["-created_at", "-task_id"]
     autocomplete_fields = ["campaign", "agent"]
     badges = {"status": TASK_COLOUR, "priority": PRIORITY_COLOUR}
@@ -159,6 +159,12 @@ class TaskAdmin(ConsoleAdmin[Task]):
         planned = create_task(actor=Actor.human(request.user), **form.cleaned_data)
         obj.__dict__.update(planned.__dict__)
 
+    @admin.display(description="priority", ordering=RANK)
+    def urgency(self, task: Task) -> str:
+        """Coloured only where it asks for haste; sorted by rank, and not by the letters of the word."""
+        high = task.priority == TaskPriority.HIGH
+        return cells.state(task, "priority", PRIORITY_COLOUR) if high else str(task.get_priority_display())
+
     @admin.display(description="try", ordering="attempt")
     def tries(self, task: Task) -> str:
         return f"{task.attempt + 1} of {task.max_attempts}"
@@ -169,4 +175,4 @@ class SystemControlAdmin(ReadOnlyAdmin[SystemControl]):
     list_display = ["__str__", "control_reason", "controlled_by", columns.when("controlled_at", "since")]
     list_select_related = ["controlled_by"]
     search_fields = ["control_reason", "controlled_by__display_name"]
-    search_help_text = "Words of the reason, or who gave it."
+    search_help_text = "Reason, or who gave it"

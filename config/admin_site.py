@@ -6,12 +6,21 @@ from typing import Any
 from urllib.parse import unquote
 
 from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, path
 
 
+class SignInForm(AdminAuthenticationForm):
+    """E-mail addresses are kept in small letters; a keyboard that writes a capital first must not lock anybody out."""
+
+    def clean_username(self) -> str:
+        return str(self.cleaned_data["username"]).strip().lower()
+
+
 class ConsoleSite(AdminSite):
+    login_form = SignInForm
     site_header = "Gatehouse"
     site_title = "Gatehouse"
     index_title = "Control room"

@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat, NullIf
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html, format_html_join
 
+from accounts.models import User
 from audit.admin import cells, columns
 from audit.admin.base import ReadOnlyAdmin
 from campaigns.filters import CampaignFilter, PlatformFilter
@@ -40,7 +42,7 @@ class ArtifactAdmin(ReadOnlyAdmin[Artifact]):
     list_select_related = ["task__agent", "campaign"]
     list_filter = ["artifact_type", CampaignFilter]
     search_fields = ["task__title", "task__agent__agent_id", "campaign__name", "publish_records__platform_post_id"]
-    search_help_text = "A task’s title, an agent, a campaign, a post id, or a trace."
+    search_help_text = "Task, agent, campaign, post id or trace"
     ordering = ["-created_at", "-artifact_id"]
     fieldsets = [
         (None, {"fields": ["task", "campaign", "artifact_type", "version", "trace"]}),
@@ -81,7 +83,7 @@ class VideoAssetAdmin(ReadOnlyAdmin[VideoAsset]):
     list_select_related = ["agent", "task"]
     list_filter = ["status", "tier"]
     search_fields = ["agent__agent_id", "task__title", "platform", "character_reference_id"]
-    search_help_text = "An agent, a task’s title, a platform, a character, or a trace."
+    search_help_text = "Agent, task, platform, character or trace"
     ordering = ["-created_at"]
     badges = {"status": VIDEO_COLOUR}
 
@@ -92,7 +94,7 @@ class ReviewDecisionAdmin(ReadOnlyAdmin[ReviewDecision]):
         "on_what",
         columns.badge("decision", DECISION_COLOUR),
         columns.number("confidence_score", "confidence"),
-        "reviewer_type",
+        "who",
         "next_action",
         columns.when("created_at"),
         columns.trace(),
@@ -100,9 +102,22 @@ class ReviewDecisionAdmin(ReadOnlyAdmin[ReviewDecision]):
     list_select_related = ["artifact", "task"]
     list_filter = ["decision", "reviewer_type", "next_action"]
     search_fields = ["task__title", "reviewer_id", "task__agent__agent_id", "task__campaign__name"]
-    search_help_text = "A task’s title, a judge, an agent, a campaign, or a trace."
+    search_help_text = "Task, judge, agent, campaign or trace"
     ordering = ["-created_at", "-review_id"]
     badges = {"decision": DECISION_COLOUR}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewDecision]:
+        """With the name of the person who decided; people are few, so that no index is needed."""
+        handle = Concat(Value("user:"), Cast("pk", TextField()), output_field=TextField())
+        people = User.objects.annotate(handle=handle).filter(handle=OuterRef("reviewer_id"))
+        email = Cast("email", TextField())
+        unnamed = Value("", output_field=TextField())
+        name = Coalesce(NullIf("display_name", unnamed), email, output_field=TextField())
+        return super().get_queryset(request).annotate(person=Subquery(people.annotate(name=name).values("name")[:1]))
+
+    @admin.display(description="by")
+    def who(self, decision: ReviewDecision) -> str:
+        return getattr(decision, "person", None) or decision.reviewer_id or str(decision.get_reviewer_type_display())
 
     @admin.display(description="on")
     def on_what(self, decision: ReviewDecision) -> str:
@@ -124,9 +139,12 @@ class ReviewItemAdmin(ReadOnlyAdmin[ReviewItem]):
     list_select_related = ["artifact", "task__agent", "campaign"]
     list_filter = [QueueFilter, "reason", TypeFilter, TargetFilter, CampaignFilter]
     search_fields = ["task__title", "campaign__name", "task__agent__agent_id"]
-    search_help_text = "A task’s title, a campaign, an agent, or a trace."
+    search_help_text = "Task, campaign, agent or trace"
     ordering = ["-risk", "due_at", "review_item_id"]
     sortable_by = ()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Review desk", **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewItem]:
         return super().get_queryset(request).prefetch_related("artifact__decisions")
@@ -146,7 +164,7 @@ class ReviewItemAdmin(ReadOnlyAdmin[ReviewItem]):
     @admin.display(description="what waits")
     def what(self, item: ReviewItem) -> str:
         kind = f"{item.artifact.get_artifact_type_display()} · version {item.artifact.version} · {item.task.agent}"
-        return format_html('<strong>{}</strong><span class="quiet line">{}</span>', item.task, kind)
+        return format_html('{}<span class="quiet line">{}</span>', item.task, kind)
 
     @admin.display(description="why")
     def why(self, item: ReviewItem) -> str:
@@ -180,7 +198,7 @@ class PublishRecordAdmin(ReadOnlyAdmin[PublishRecord]):
     list_select_related = ["artifact__task", "campaign"]
     list_filter = ["status", "hold", PlatformFilter, CampaignFilter, "adopted"]
     search_fields = ["platform_post_id", "artifact__task__title", "campaign__name"]
-    search_help_text = "A platform’s post id, a task’s title, a campaign, or a trace."
+    search_help_text = "Post id, task, campaign or trace"
     ordering = ["-created_at", "-publish_id"]
     badges = {"status": PUBLISH_COLOUR, "hold": HOLD_COLOUR}
     fieldsets = [

@@ -78,7 +78,7 @@ def _page(request: HttpRequest, item: ReviewItem, *, refusal: str = "", status: 
         "due": due,
         "due_colour": due_colour,
         "status_colour": REVIEW_ITEM_COLOUR[ReviewItemStatus(item.status)],
-        "decision_colours": DECISION_COLOUR,
+        "outcome_colour": DECISION_COLOUR[Decision(item.decision.decision)] if item.decision else "",
         "may_decide": may_decide,
         "may_not": "" if may_decide else MAY_NOT,
         "typed": request.POST.get("reasons", ""),

@@ -43,7 +43,7 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
     list_select_related = ["campaign", "agent", "content__task"]
     list_filter = ["metric_type", PlatformFilter, CampaignFilter]
     search_fields = ["content__publish_records__platform_post_id"]  # see get_search_results
-    search_help_text = "A platform’s post id, a campaign’s name, a trace, or an event’s key."
+    search_help_text = "Post id, campaign, trace or key"
 
     def key(self, request: HttpRequest) -> tuple[str, ...]:
         narrowed = "campaign" in request.GET or "content" in request.GET
@@ -85,7 +85,7 @@ class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
     list_select_related = ["campaign", "content__task", "agent"]
     list_filter = ["metric_type", PlatformFilter, CampaignFilter]
     search_fields = ["campaign__name", "agent__agent_id", "content__publish_records__platform_post_id"]
-    search_help_text = "A campaign, an agent, or a platform’s post id."
+    search_help_text = "Campaign, agent or post id"
     ordering = ["-bucket", "metric_rollup_id"]
 
 
@@ -102,7 +102,7 @@ class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
     search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
-    search_help_text = "A platform’s post id, a campaign, or who counts."
+    search_help_text = "Post id, campaign, or who counts"
     ordering = ["-last_observed_at", "metric_counter_id"]
 
 
@@ -119,7 +119,7 @@ class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
     search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
-    search_help_text = "A platform’s post id, a campaign, or who counts."
+    search_help_text = "Post id, campaign, or who counts"
     ordering = ["-observed_at", "metric_correction_id"]
 
 
@@ -135,6 +135,6 @@ class MetricArchiveAdmin(ReadOnlyAdmin[MetricArchive]):
     ]
     list_filter = ["state", "table_name"]
     search_fields = ["table_name", "created_by"]
-    search_help_text = "A table, or who ran it."
+    search_help_text = "Table, or who ran it"
     ordering = ["-range_start", "table_name"]
     badges = {"state": ARCHIVE_COLOUR}

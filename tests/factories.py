@@ -19,7 +19,7 @@ from audit.choices import ActorType
 from audit.context import Actor
 from campaigns.choices import UNREVIEWED_TYPES, CampaignStatus, TaskStatus, TaskType
 from campaigns.models import Campaign, Task
-from campaigns.services import claim_tasks, complete_task, create_task
+from campaigns.services import claim_tasks, complete_task, create_task, release_task
 from content.choices import ArtifactType, Decision
 from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services import decide_artifact, decide_review_item, publish_succeeded, submit_artifact
@@ -78,10 +78,12 @@ def worker(task: Task) -> Actor:
 def claimed_task(**fields: Any) -> Task:
     """A task in progress under a lease of its agent."""
     task = make_task(**fields)
-    for claimed in claim_tasks(agent=task.agent, actor=worker(task), limit=1000):
-        if claimed.pk == task.pk:
-            return claimed
-    raise AssertionError("the task could not be claimed: is its campaign active, its agent too?")
+    claimed = {each.pk: each for each in claim_tasks(agent=task.agent, actor=worker(task), limit=1000)}
+    mine = claimed.pop(task.pk, None)
+    assert mine is not None, "the task could not be claimed: is its campaign active, its agent too?"
+    for other in claimed.values():
+        release_task(task=other, actor=worker(task))
+    return mine
 
 
 def make_artifact(

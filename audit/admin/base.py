@@ -89,7 +89,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     def get_form(
         self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
     ) -> type[ModelForm[M]]:
-        form = super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         form.refusal = getattr(request, "refusal", "")  # type: ignore[attr-defined]
         return form
 
@@ -115,7 +115,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         original = context.get("original")
         context.update(
-            title=str(original) if original else f"New {self.opts.verbose_name}",
+            title=context.get("heading") or str(original or f"New {self.opts.verbose_name}"),
             subtitle=None,
             has_history=entity_of(self.model) is not None,
         )
@@ -124,7 +124,6 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
 
     @property
     def media(self) -> forms.Media:

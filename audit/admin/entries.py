@@ -3,6 +3,7 @@
 A page of rows costs one query for the people and one for each kind of thing that it names, however many rows it has.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,16 @@ from audit.choices import ActorType, EntityType
 from audit.models import AuditLog
 
 PERSON = "user:"
+HANDLE = re.compile(r"user:[0-9a-f-]{36}")  # as names of decisions carry it
+DID = {
+    "submit": "submitted",
+    "stop": "stopped",
+    "drop": "dropped",
+    "undo": "took back",
+    "withdraw": "withdrew",
+    "retry": "retried",
+    "update": "changed",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,12 @@ class Entry:
     entity: str  # what people call it
     url: str  # its page, when it has one
     campaign: models.Model | None
+
+    @property
+    def did(self) -> str:
+        """The verb in the past, since it has happened."""
+        verb = self.row.action
+        return DID.get(verb) or (f"{verb}d" if verb.endswith("e") else f"{verb}ed" if verb.isalpha() else verb)
 
     @property
     def kind(self) -> str:
@@ -47,21 +64,30 @@ def entity_of(model: type[models.Model]) -> str | None:
     return next((entity for entity, known in models_by_entity().items() if known is model), None)
 
 
-def read(rows: Sequence[AuditLog]) -> list[Entry]:
+def read(rows: Sequence[AuditLog], person: Any) -> list[Entry]:
+    """The rows as `person` reads them: with links to what that person may see."""
     people = _people(rows)
     named = {entity: _named(entity, ids) for entity, ids in _ids(rows).items()}
     campaigns = _named(EntityType.CAMPAIGN, {str(row.campaign_id) for row in rows if row.campaign_id})
-    return [_entry(row, people, named[row.entity_type], campaigns) for row in rows]
+    open_to = {entity for entity in named if _may_see(person, entity)}
+    return [_entry(row, people, named[row.entity_type], campaigns, open_to) for row in rows]
 
 
-def _entry(row: AuditLog, people: dict[str, str], named: dict[str, Any], campaigns: dict[str, Any]) -> Entry:
+def _may_see(person: Any, entity: str) -> bool:
+    model = models_by_entity().get(entity)
+    return model is not None and person.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
+
+
+def _entry(
+    row: AuditLog, people: dict[str, str], named: dict[str, Any], campaigns: dict[str, Any], open_to: set[str]
+) -> Entry:
     actor = row.actor_id or row.get_actor_type_display()
     thing = named.get(row.entity_id)
     return Entry(
         row=row,
         actor=people.get(actor, "somebody who is not known here" if actor.startswith(PERSON) else actor),
-        entity=str(thing) if thing else row.entity_id,
-        url=admin_url(thing) if thing else "",
+        entity=HANDLE.sub(lambda found: people.get(found[0], "a person"), str(thing)) if thing else row.entity_id,
+        url=admin_url(thing) if thing and row.entity_type in open_to else "",
         campaign=campaigns.get(str(row.campaign_id)),
     )
 

@@ -45,7 +45,8 @@ def _depth(value: object) -> int:
 class JSONField(forms.JSONField):
     """JSON as an object or a list, shown indented; a mistake is said in words with its line."""
 
-    widget = forms.Textarea(attrs={"class": "vLargeTextField json", "rows": 10, "spellcheck": "false"})
+    empty_values = [None, ""]  # an empty object is an answer
+    widget = forms.Textarea(attrs={"class": "vLargeTextField json", "rows": 6, "spellcheck": "false"})
 
     def to_python(self, value: Any) -> Any:
         if self.disabled or value in self.empty_values or isinstance(value, (dict, list)):
@@ -89,6 +90,19 @@ class ConsoleForm(forms.ModelForm[M]):
     """A model's form that can also show why the database, or a service, said no."""
 
     refusal = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """Leave empty JSON to the database: Django takes a missing value for JSON's null, and {} for no value."""
+        columns = self._meta.model._meta.get_fields()
+        empty = {field.name for field in columns if isinstance(field, models.JSONField) and self._is_empty(field.name)}
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return exclusions | empty
+
+    def _is_empty(self, name: str) -> bool:
+        return name in self.cleaned_data and not self.cleaned_data[name]
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

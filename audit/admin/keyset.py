@@ -73,7 +73,7 @@ class KeysetChangeList(ChangeList):
         key = self.model_admin.key(request)
         older, newer = request.GET.get(OLDER), request.GET.get(NEWER)
         rows, more = self._page(key, older or newer, backwards=bool(newer and not older))
-        self.result_list = self.model_admin.prepare(rows)
+        self.result_list = self.model_admin.prepare(request, rows)
         self.result_count = len(rows)
         self.full_result_count = None
         self.can_show_all = self.multi_page = False
@@ -122,7 +122,7 @@ class KeysetAdmin(ReadOnlyAdmin[M]):
     def key(self, request: HttpRequest) -> tuple[str, ...]:
         return self.keyset
 
-    def prepare(self, rows: list[M]) -> list[M]:
+    def prepare(self, request: HttpRequest, rows: list[M]) -> list[M]:
         """Add to the rows of one page what their columns show; a fixed number of queries for all of them."""
         return rows
 

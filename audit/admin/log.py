@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from audit.admin import cells, columns
 from audit.admin.entries import Entry, read
 from audit.admin.keyset import KeysetAdmin
-from audit.choices import SEVERITY_COLOUR, EntityType
+from audit.choices import SEVERITY_COLOUR, EntityType, Severity
 from audit.context import TRACE_ID
 from audit.models import AuditLog
 
@@ -31,22 +31,33 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         "did",
         "to_what",
         "for_campaign",
-        columns.badge("severity", SEVERITY_COLOUR),
+        "weight",
         columns.trace(),
     ]
     list_display_links = None
     list_filter = ["entity_type", "actor_type", "severity"]
     search_fields = ["trace_id"]  # see get_search_results
-    search_help_text = "A trace, a key, or who did it: a person’s name or e-mail, an agent, a program."
+    search_help_text = "Trace, key, person, agent or program"
     fieldsets = [
-        (None, {"fields": ["action", "entity_type", "entity_id", "campaign_id", "output_summary", "severity"]}),
-        ("Who", {"fields": ["actor_type", "actor_id", "tool_name"]}),
+        (None, {"fields": ["who", "action", "to_what", "for_campaign", "output_summary", "severity"]}),
+        ("Under which names", {"fields": ["actor_type", "actor_id", "tool_name", "entity_type", "entity_id"]}),
         ("What changed", {"fields": ["changes", "inputs_hash"]}),
         ("When", {"fields": ["created_at", "trace_id"]}),
     ]
 
-    def prepare(self, rows: list[AuditLog]) -> list[AuditLog]:
-        for row, entry in zip(rows, read(rows), strict=True):
+    readonly_fields = ["who", "to_what", "for_campaign"]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditLog | None:
+        row = super().get_object(request, object_id, from_field)
+        return self.prepare(request, [row])[0] if row else None
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        entry = entry_of(context["original"])
+        context["heading"] = f"{entry.actor} {entry.did} {entry.kind} {entry.entity}"
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def prepare(self, request: HttpRequest, rows: list[AuditLog]) -> list[AuditLog]:
+        for row, entry in zip(rows, read(rows, request.user), strict=True):
             row.entry = entry  # type: ignore[attr-defined]
         return rows
 
@@ -57,13 +68,20 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
     @admin.display(description="did")
     def did(self, row: AuditLog) -> str:
         url = cells.admin_url(row)
-        return format_html('<a href="{}" title="All of this entry">{}</a>', url, row.action)
+        return format_html('<a href="{}" title="All of this entry">{}</a>', url, entry_of(row).did)
 
     @admin.display(description="to what")
     def to_what(self, row: AuditLog) -> str:
         entry = entry_of(row)
         name = format_html('<a href="{}">{}</a>', entry.url, entry.entity) if entry.url else entry.entity
         return format_html('<span class="quiet">{}</span> {}', entry.kind, name)
+
+    @admin.display(description="severity")
+    def weight(self, row: AuditLog) -> str:
+        """Only what matters is coloured."""
+        if row.severity == Severity.INFO:
+            return format_html('<span class="quiet">{}</span>', row.get_severity_display())
+        return cells.state(row, "severity", SEVERITY_COLOUR)
 
     @admin.display(description="campaign")
     def for_campaign(self, row: AuditLog) -> str:

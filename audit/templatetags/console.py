@@ -1,5 +1,6 @@
 """How templates show values: the same small pieces that the lists use."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,11 +8,13 @@ from django import template
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from audit.admin import cells
 
 register = template.Library()
+SPELT = {" etb": " (ETB)", " sha256": " SHA-256", " id<": "<", " id:": ""}
+ABBREVIATIONS = re.compile("|".join(map(re.escape, SPELT)))
 register.filter("relative", cells.when)
 register.filter("json_block", cells.json_block)
 register.filter("page_link", cells.link)
@@ -38,11 +41,19 @@ def contents(field: Any) -> str:
         column = row._meta.get_field(name)
     except FieldDoesNotExist:
         return str(field.contents())
-    value = getattr(row, name)
+    if not column.concrete:
+        return str(field.contents())
+    value = None if row._state.adding else getattr(row, name)
     if name in getattr(model_admin, "badges", {}):
         return cells.state(row, name, model_admin.badges[name])
     shown = _by_kind(column, value)
     return shown if shown is not None else str(field.contents())
+
+
+@register.filter
+def plain_label(tag: str) -> str:
+    """A label made of a column's name, with the abbreviations as people write them."""
+    return mark_safe(ABBREVIATIONS.sub(lambda found: SPELT[found[0]], tag))  # noqa: S308  (Django's own label tag)
 
 
 def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:

@@ -1,0 +1,217 @@
+"""What surrounds every page: the policy, the way in, the ways that lead nowhere, the search, the trace."""
+
+import pytest
+from django.conf import settings as project
+from django.urls import reverse
+
+from audit import trace as trace_module
+from audit.models import AuditLog
+from config.console.search import post_ids
+from config.groups import AUDITOR, OPERATOR, REVIEWER
+from tests import factories
+from tests.console.test_large_tables import entries
+from tests.factories import PASSWORD, make_user
+
+pytestmark = pytest.mark.django_db
+POLICY = {
+    "default-src 'self'",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+}
+
+
+def text(answer) -> str:
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/login/", "/admin/", "/nowhere/", "/admin/nowhere/", "/healthz", "/admin/?q=%00"]
+)
+def test_every_answer_carries_the_policy(sign_in, client, path) -> None:
+    for browser in (client, sign_in(REVIEWER)):
+        answer = browser.get(path)
+        assert set(answer["Content-Security-Policy"].split("; ")) == POLICY
+        assert answer["X-Frame-Options"] == "DENY"
+
+
+def test_no_page_has_anything_inline(world, sign_in) -> None:
+    client = sign_in(OPERATOR)
+    for path in (
+        "/admin/",
+        "/admin/campaigns/campaign/",
+        "/admin/campaigns/task/add/",
+        "/admin/campaigns/campaign/add/",
+    ):
+        page = text(client.get(path))
+        assert "<style" not in page
+        assert " style=" not in page
+        assert " onclick=" not in page
+        assert "<script>" not in page
+
+
+def test_one_signs_in_by_e_mail_and_out_again(client) -> None:
+    person = make_user(REVIEWER)
+    assert "E-mail" in text(client.get("/admin/login/"))
+    wrong = client.post("/admin/login/", {"username": person.email, "password": "wrong"})
+    assert 'class="errornote"' in text(wrong)
+    given = {"username": f" {person.email.capitalize()}", "password": PASSWORD, "next": "/admin/content/reviewitem/"}
+    assert client.post("/admin/login/", given)["Location"] == "/admin/content/reviewitem/"
+    assert "Signed out" in text(client.post("/admin/logout/"))
+    assert client.get("/admin/").status_code == 302
+
+
+def test_too_many_wrong_passwords_lock_the_door_for_a_while(client) -> None:
+    person = make_user(REVIEWER)
+    for _ in range(project.AXES_FAILURE_LIMIT):
+        answer = client.post("/admin/login/", {"username": person.email, "password": "wrong"})
+    assert answer.status_code == 429
+    assert "Wait a little" in text(answer)
+    answer = client.post("/admin/login/", {"username": person.email, "password": PASSWORD})
+    assert answer.status_code == 429
+
+
+def test_whoever_was_switched_off_stays_out(client) -> None:
+    person = make_user(REVIEWER, is_active=False)
+    answer = client.post("/admin/login/", {"username": person.email, "password": PASSWORD})
+    assert answer.status_code == 200
+    assert client.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/nowhere/", 404, "Not here"),
+        ("/admin/trace/xyz/", 404, "is not a trace"),
+        (f"/admin/trace/{'A' * 32}/", 404, "is not a trace"),
+        (f"/admin/trace/{'f' * 32}/", 404, "Nothing is known of trace"),
+        ("/admin/accounts/user/", 403, "You may not open this page"),
+        ("/admin/?q=%00", 400, "cannot be read"),
+    ],
+)
+def test_ways_that_lead_nowhere_are_said_in_words(sign_in, path, status, said) -> None:
+    answer = sign_in(REVIEWER).get(path)
+    assert answer.status_code == status
+    assert said in text(answer)
+
+
+def test_a_form_without_its_token_is_not_accepted() -> None:
+    from django.test import Client
+
+    answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a", "password": "b"})
+    assert answer.status_code == 403
+    assert "Not accepted" in text(answer)
+
+
+def test_the_broken_page_needs_nothing(settings) -> None:
+    from django.template.loader import render_to_string
+
+    assert "Something broke" in render_to_string("500.html")
+
+
+def test_the_sidebar_has_only_places_where_one_may_go(sign_in) -> None:
+    reviewer, auditor = text(sign_in(REVIEWER).get("/admin/")), text(sign_in(AUDITOR).get("/admin/"))
+    assert "Review desk" in reviewer
+    assert "People" not in reviewer
+    assert "People" in auditor
+
+
+def test_the_sidebar_counts_what_waits(sign_in) -> None:
+    factories.waiting_item()
+    post = factories.queued_posts()[0]
+    post.change("update", hold="outcome_unknown")
+    page = text(sign_in(REVIEWER).get("/admin/"))
+    assert "1 waiting" in page
+    assert "1 outcome unknown" in page
+
+
+def test_a_trace_tells_everything_in_order(sign_in) -> None:
+    person = make_user(REVIEWER, display_name="Dawit Haile")
+    item = factories.decided_item(person=person, title="Thread")
+    page = sign_in(AUDITOR).get(reverse("admin:trace", args=[item.task.trace_id]))
+    told = [step.first.row.action for step in page.context["page"].steps]
+    assert told[:4] == ["create", "claim", "submit", "complete"]
+    assert told[-1] == "queue"
+    assert "Dawit Haile" in text(page)
+    assert "<del>in_progress</del>" in text(page)
+    assert reverse("admin:content_reviewitem_change", args=[item.pk]) in text(page)
+
+
+def test_metric_events_of_a_trace_are_told_as_one(sign_in) -> None:
+    post = factories.published_post()
+    factories.make_events(post, amount=51)
+    page = sign_in(AUDITOR).get(reverse("admin:trace", args=[post.artifact.task.trace_id]))
+    assert "51 metric events" in text(page)
+    assert "views +10 on" in text(page)
+
+
+def test_a_long_trace_goes_on_on_the_next_page(sign_in, monkeypatch) -> None:
+    monkeypatch.setattr(trace_module, "PAGE", 10)
+    entries(25, trace_id="ab" * 16)
+    auditor, link, seen = sign_in(AUDITOR), reverse("admin:trace", args=["ab" * 16]), []
+    path = link
+    while path:
+        page = auditor.get(path).context["page"]
+        seen += [step.first.row.pk for step in page.steps]
+        path = f"{link}?after={page.next_cursor.replace('+', '%2B')}" if page.next_cursor else ""
+    assert seen == list(
+        AuditLog.objects.filter(trace_id="ab" * 16).order_by("created_at", "audit_id").values_list("pk", flat=True)
+    )
+    assert auditor.get(f"{link}?after=nonsense").status_code == 404
+
+
+def test_the_trace_needs_its_permission(sign_in) -> None:
+    answer = sign_in().get(f"/admin/trace/{'a' * 32}/")
+    assert answer.status_code == 403
+    assert "You may not read the audit log" in text(answer)
+
+
+def test_a_trace_with_odd_rows_from_plain_sql_still_shows(sign_in) -> None:
+    entries(
+        1,
+        trace_id="cd" * 16,
+        changes=["not", "a", "dict"],
+        entity_type="artifact",
+        actor_id="user:nobody",
+        actor_type="human",
+    )
+    entries(1, trace_id="cd" * 16, changes={"a": "not a pair", "b": [None, {"x": [1, {"y": None}]}]}, actor_id=None)
+    answer = sign_in(AUDITOR).get(reverse("admin:trace", args=["cd" * 16]))
+    assert answer.status_code == 200
+    assert sign_in(AUDITOR).get("/admin/audit/auditlog/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["meskel", "Caption", "writer-4", "7291", "https://www.tiktok.com/@x/video/7291?a=1", "x?v=7291"]
+)
+def test_the_search_finds_what_people_have_in_hand(sign_in, query) -> None:
+    campaign = factories.make_campaign(name="Meskel launch")
+    factories.published_post(
+        "7291", campaign=campaign, title="Caption: bonfire", agent=factories.make_agent("writer-4")
+    )
+    answer = sign_in(REVIEWER).get("/admin/search/", {"q": query})
+    assert answer.status_code == 200
+    found = [row.name for _, rows in answer.context["sections"] for row in rows]
+    assert found or query == "x?v=7291"
+
+
+def test_the_search_leads_straight_to_a_trace(sign_in) -> None:
+    task = factories.make_task()
+    answer = sign_in(AUDITOR).get("/admin/search/", {"q": task.trace_id})
+    assert answer["Location"] == reverse("admin:trace", args=[task.trace_id])
+
+
+@pytest.mark.parametrize("query", ["", "  ", "%", "_", "'", "https://[broken", "x" * 5000, "日本"])
+def test_the_search_takes_anything(sign_in, query) -> None:
+    assert sign_in(REVIEWER).get("/admin/search/", {"q": query}).status_code == 200
+
+
+def test_somebody_without_permissions_finds_nothing(sign_in) -> None:
+    factories.make_campaign(name="Meskel launch")
+    assert sign_in().get("/admin/search/", {"q": "Meskel"}).context["sections"] == []
+
+
+def test_the_parts_of_a_posts_address() -> None:
+    assert "7291" in post_ids("https://www.tiktok.com/@x/video/7291?is_from=1")
+    assert "abc" in post_ids("https://www.youtube.com/watch?v=abc")

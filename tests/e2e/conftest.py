@@ -1,0 +1,104 @@
+"""A real browser before the real application; whatever a page reports to its console is kept."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from accounts.models import User
+from tests import factories
+
+# Playwright's own loop runs in this thread, and Django would take it for an asynchronous caller.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+os.environ.setdefault("PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS", "1")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LISTEN = """
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", (event) =>
+        console.error(`CSP: ${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile || ""}`));
+"""
+
+
+@dataclass
+class Visit:
+    """A window, and everything that went wrong in it."""
+
+    page: Page
+    base: str
+    wrong: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)  # requests that left for other hosts
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.base + path)
+        return self.page
+
+    def sign_in(self, user: User, password: str = factories.PASSWORD) -> None:
+        self.open("/admin/login/")
+        self.page.get_by_label("E-mail").fill(user.email)
+        self.page.get_by_label("Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/admin/")
+        self.page.wait_for_load_state()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not os.path.exists(CHROMIUM):
+        if os.environ.get("CI"):
+            pytest.fail("These tests need Chromium, and it is not installed.")
+        pytest.skip("Chromium is not installed (apt install chromium).")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: Any, transactional_db: None) -> Iterator[Callable[..., Visit]]:
+    """`visit(width=390, color_scheme="dark")` opens a window of its own, signed in as `user` when one is given."""
+    contexts = []
+
+    def opener(user: User | None = None, width: int = 1440, height: int = 900, **options: Any) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.add_init_script(LISTEN)
+        made = Visit(context.new_page(), live_server.url)
+        watch(made)
+        if user:
+            made.sign_in(user)
+        return made
+
+    yield opener
+    for context in contexts:
+        context.close()
+
+
+def watch(visit: Visit) -> None:
+    page = visit.page
+    page.on("console", lambda told: visit.wrong.append(told.text) if told.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: visit.wrong.append(str(error)))
+    page.on(
+        "request", lambda asked: visit.elsewhere.append(asked.url) if not asked.url.startswith(visit.base) else None
+    )
+
+    def dismiss(dialog: Any) -> None:
+        visit.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)

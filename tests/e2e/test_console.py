@@ -1,0 +1,188 @@
+"""The console in a real browser: every page quiet, the two great deeds by click, hostile content harmless."""
+
+from typing import Any
+
+import pytest
+
+from campaigns.models import Campaign
+from config.groups import ADMINISTRATOR, OPERATOR, REVIEWER
+from content.choices import Decision, ReviewItemStatus
+from content.models import PublishRecord, ReviewItem
+from tests import factories
+from tests.console.world import populate
+from tests.e2e import pages
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_page_is_quiet(visit: Any, width: int, scheme: str) -> None:
+    """No error, no CSP violation, no request to elsewhere, nothing wider than the window."""
+    populate()
+    window = visit(width=width, color_scheme=scheme)
+    window.sign_in(factories.make_user(ADMINISTRATOR, is_superuser=True))
+    wide = []
+    for name, path in [*pages.own(), *pages.of_models(), *pages.adding()]:
+        page = window.open(path)
+        assert page.locator("h1").count() == 1, name
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+            wide.append(name)
+        window.wrong = [f"{name}: {told}" if ": " not in told[:40] else told for told in window.wrong]
+    assert window.wrong == []
+    assert window.elsewhere == []
+    assert wide == []
+
+
+def test_a_reviewer_approves_by_click_and_takes_it_back(visit: Any) -> None:
+    item = factories.waiting_item(title="Reel: 3 fees to avoid")
+    window = visit(user=factories.make_user(REVIEWER))
+    page = window.page
+    page.get_by_role("link", name="Review desk").click()
+    page.get_by_role("link", name="Reel: 3 fees to avoid").click()
+    page.get_by_label("Reasons").fill("Read it; fine.")
+    page.get_by_role("button", name="Approve").click()
+
+    page.get_by_text("Its posts are queued").wait_for()
+    assert PublishRecord.objects.filter(artifact=item.artifact).count() == 2
+
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_text("It waits for a person again").wait_for()
+    assert ReviewItem.objects.get().status == ReviewItemStatus.OPEN
+    assert window.wrong == []
+
+
+@pytest.mark.parametrize(("button", "decision"), [("Reject", Decision.REJECT), ("Escalate", Decision.ESCALATE)])
+def test_a_reviewer_rejects_and_escalates_with_reasons(visit: Any, button: str, decision: str) -> None:
+    item = factories.waiting_item()
+    window = visit(user=factories.make_user(REVIEWER))
+    page = window.open(f"/admin/content/reviewitem/{item.pk}/change/")
+    page.get_by_role("button", name=button).click()
+    page.get_by_text("Say why you").wait_for()
+    page.get_by_label("Reasons").fill("The price is wrong.")
+    page.get_by_role("button", name=button).click()
+    page.get_by_role("status").or_(page.locator(".messagelist")).first.wait_for()
+    assert ReviewItem.objects.get(pk=item.pk).decision.decision == decision
+
+
+def test_an_operator_halts_or_pauses_instead_by_click(visit: Any) -> None:
+    campaign = factories.make_campaign(name="Meskel launch")
+    factories.claimed_task(campaign=campaign)
+    window = visit(user=factories.make_user(OPERATOR))
+    page = window.page
+    page.get_by_role("link", name="Campaigns", exact=True).click()
+    page.get_by_role("link", name="Meskel launch").click()
+    page.get_by_role("link", name="Halt…").click()
+    assert page.get_by_text("1 task in progress at 1 agent").is_visible()
+    page.get_by_label("Reason").fill("Wrong price in the second reel")
+    page.get_by_role("button", name="Pause instead: let running work finish").click()
+
+    page.get_by_text("“Meskel launch” is paused.").wait_for()
+    assert page.get_by_text("Wrong price in the second reel").first.is_visible()
+    assert Campaign.objects.get().state == "paused"
+
+    page.get_by_role("link", name="Resume…").click()
+    page.get_by_label("Reason").fill("Mended")
+    page.get_by_role("button", name="Resume now").click()
+    page.get_by_text("is active again").wait_for()
+    assert window.wrong == []
+
+
+def test_the_browser_does_not_send_a_verb_without_a_reason(visit: Any) -> None:
+    campaign = factories.make_campaign()
+    window = visit(user=factories.make_user(OPERATOR))
+    page = window.open(f"/admin/campaigns/campaign/{campaign.pk}/control/stop/")
+    page.get_by_role("button", name="Stop now").click()
+    assert Campaign.objects.get().state == "active"
+
+
+def test_a_task_is_planned_with_the_pickers(visit: Any) -> None:
+    """The fields that look up campaigns and agents while one types, under the strict policy."""
+    campaign, agent = factories.make_campaign(name="Meskel launch"), factories.make_agent("writer-4")
+    operator = factories.make_user(OPERATOR)
+    window = visit(user=operator)
+    page = window.open("/admin/campaigns/task/add/")
+    for label, typed in (("campaign", "Mesk"), ("agent", "writer")):
+        page.locator(f".field-{label} .select2-selection").click()
+        page.locator(".select2-search__field").fill(typed)
+        page.locator(".select2-results__option--highlighted").click()
+    page.get_by_label("Task type").select_option("draft_post")
+    page.get_by_label("Priority").select_option("high")
+    page.get_by_label("Context").fill('{"brief": "three fees"}')
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator(".messagelist .success").wait_for()
+    (task,) = campaign.tasks.all()
+    assert (task.agent, task.created_by) == (agent, operator)
+    assert window.wrong == []
+
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>{{ 191|add:191 }}\"'><svg/onload=alert(3)>"
+
+
+def test_what_hostile_agents_write_does_nothing(visit: Any) -> None:
+    campaign = factories.make_campaign(name=f"N {HOSTILE}", goal=HOSTILE, target_platforms=[HOSTILE])
+    agent = factories.make_agent("evil", display_name=HOSTILE)
+    made: dict[str, Any] = {
+        "campaign": campaign,
+        "agent": agent,
+        "title": HOSTILE,
+        "context": {HOSTILE: HOSTILE},
+        "content": HOSTILE.encode(),
+        "metadata": {HOSTILE: [HOSTILE]},
+        "sources": [HOSTILE, {"title": HOSTILE, "url": "javascript:alert(4)"}, "javascript:alert(5)"],
+        "reasons": [HOSTILE],
+        "policy_hits": [HOSTILE, {HOSTILE: HOSTILE}],
+    }
+    item = factories.waiting_item(**made)
+    outside = factories.waiting_item(
+        campaign=campaign, agent=agent, content_ref="javascript:alert(6)", content_sha256="a" * 64
+    )
+    window = visit(user=factories.make_user(ADMINISTRATOR))
+    rows = [
+        f"content/reviewitem/{item.pk}/change/",
+        f"content/reviewitem/{outside.pk}/change/",
+        f"content/artifact/{item.artifact_id}/change/",
+        f"campaigns/task/{item.task_id}/change/",
+        f"campaigns/campaign/{campaign.pk}/change/",
+        f"campaigns/campaign/{campaign.pk}/control/halt/",
+        "agents/agent/evil/change/",
+        f"trace/{item.task.trace_id}/",
+        "search/?q=onerror",
+        "",
+    ]
+    lists = ["content/reviewitem/", "content/artifact/", "campaigns/task/", "campaigns/campaign/", "audit/auditlog/"]
+    for path in [*rows, *lists]:
+        page = window.open(f"/admin/{path}")
+        page.wait_for_timeout(50)
+        assert page.locator("a[href^='javascript:' i], img[onerror], svg[onload]").count() == 0, path
+        assert " 382 " not in page.locator("main").inner_text(), path
+    assert window.dialogs == []
+    assert window.wrong == []
+    assert window.elsewhere == []
+
+
+def test_the_menu_opens_on_a_narrow_screen(visit: Any) -> None:
+    window = visit(user=factories.make_user(REVIEWER), width=390, height=844)
+    page = window.page
+    assert not page.get_by_role("link", name="Audit", exact=True).is_visible()
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Audit", exact=True).click()
+    assert page.locator("h1").inner_text() == "Audit log"
+
+
+def test_the_keyboard_reaches_the_search(visit: Any) -> None:
+    factories.make_campaign(name="Meskel launch")
+    page = visit(user=factories.make_user(REVIEWER)).page
+    page.keyboard.press("/")
+    page.keyboard.type("mesk")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Search for “mesk”").wait_for()
+    assert page.get_by_role("link", name="Meskel launch").is_visible()
+
+
+def test_the_theme_is_changed_and_kept(visit: Any) -> None:
+    page = visit(user=factories.make_user(REVIEWER)).page
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    page.locator(".theme-toggle").click()
+    after = page.evaluate(ground)
+    assert after != before
+    page.reload()
+    assert page.evaluate(ground) == after
