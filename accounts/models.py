@@ -17,6 +17,11 @@ class UserManager(BaseUserManager.from_queryset(AuditedQuerySet["User"])):  # ty
         user.save(using=self._db)
         return user
 
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """E-mail addresses are kept in lowercase, so that one person is not two."""
+        user: User = super().get_by_natural_key((username or "").lower())
+        return user
+
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         return self.create_user(email, password, is_superuser=True, **fields)
 

@@ -165,10 +165,10 @@ class Transitions(Guard):
             END IF;
             IF TG_OP = 'INSERT' THEN
                 IF NOT {new} = ANY ({array(self.initial)}) THEN
-                    {refusal(table, constraint, f"a {table} does not begin as %", new)}
+                    {refusal(table, constraint, f"this {model._meta.verbose_name} does not begin as %", new)}
                 END IF;
             ELSIF {new} <> {old} AND NOT {old} || '>' || {new} = ANY ({array(self.pairs)}) THEN
-                {refusal(table, constraint, f"a {table} does not go from % to %", old, new)}
+                {refusal(table, constraint, f"this {model._meta.verbose_name} does not go from % to %", old, new)}
             END IF;
             RETURN NEW;
         """

@@ -146,7 +146,11 @@ def test_an_artifact_and_then_a_halt() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(CampaignVerb.PAUSE, CampaignVerb.STOP), (CampaignVerb.STOP, CampaignVerb.PAUSE), (CampaignVerb.HALT, CampaignVerb.HALT)],
+    [
+        (CampaignVerb.PAUSE, CampaignVerb.STOP),
+        (CampaignVerb.STOP, CampaignVerb.PAUSE),
+        (CampaignVerb.HALT, CampaignVerb.HALT),
+    ],
 )
 def test_two_operators_at_once(first: CampaignVerb, second: CampaignVerb) -> None:
     campaign, boss, other = make_campaign(), make_user(OPERATOR), make_user(OPERATOR)

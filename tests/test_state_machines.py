@@ -168,7 +168,8 @@ def check_values(table: str, column: str) -> set[str]:
     """What the CHECK of an enumeration allows, from the catalogue."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT array_agg(m[1]) FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([^'']+)''', 'g') m"
+            "SELECT array_agg(m[1])"
+            " FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([^'']+)''', 'g') m"
             " WHERE conname = %s AND conrelid = %s::regclass",
             [f"{table}_{column}_check", f'"{table}"'],
         )

@@ -1,18 +1,16 @@
-import re
-
+import audit.base
+import audit.context
+import audit.triggers
+import campaigns.models
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
+import re
 from django.conf import settings
 from django.db import migrations, models
-
-import audit.base
-import audit.context
-import audit.triggers
-import campaigns.models
 
 
 class Migration(migrations.Migration):
@@ -529,8 +527,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="transition",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['active', 'completed', 'draft', 'paused', 'stopped']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['active', 'draft']::text[]) THEN\n                    RAISE EXCEPTION 'a campaign does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['active>completed', 'active>paused', 'active>stopped', 'draft>active', 'draft>stopped', 'paused>active', 'paused>completed', 'paused>stopped']::text[]) THEN\n                RAISE EXCEPTION 'a campaign does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="d5bcd492a62e301aadbd697757b1a7cc0354bf81",
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['active', 'completed', 'draft', 'paused', 'stopped']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['active', 'draft']::text[]) THEN\n                    RAISE EXCEPTION 'this campaign does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['active>completed', 'active>paused', 'active>stopped', 'draft>active', 'draft>stopped', 'paused>active', 'paused>completed', 'paused>stopped']::text[]) THEN\n                RAISE EXCEPTION 'this campaign does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="e013c4b41009ceb636baf8ef2281134866407c9b",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_86d36",
@@ -876,8 +874,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="transition",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['done', 'failed', 'in_progress', 'pending', 'review']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'a task does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['in_progress>done', 'in_progress>failed', 'in_progress>pending', 'in_progress>review', 'pending>failed', 'pending>in_progress', 'review>done', 'review>failed']::text[]) THEN\n                RAISE EXCEPTION 'a task does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="ab215df554090d36e4027fa25de5e9293e78d942",
+                    func="\n            IF NEW.status IS NULL OR NOT NEW.status = ANY (ARRAY['done', 'failed', 'in_progress', 'pending', 'review']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.status = ANY (ARRAY['pending']::text[]) THEN\n                    RAISE EXCEPTION 'this task does not begin as %', NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                END IF;\n            ELSIF NEW.status <> OLD.status AND NOT OLD.status || '>' || NEW.status = ANY (ARRAY['in_progress>done', 'in_progress>failed', 'in_progress>pending', 'in_progress>review', 'pending>failed', 'pending>in_progress', 'review>done', 'review>failed']::text[]) THEN\n                RAISE EXCEPTION 'this task does not go from % to %', OLD.status, NEW.status USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="e02749504c466da37b611736067d0aca73e2b2fa",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "status"',
                     pgid="pgtrigger_transition_ba183",

@@ -23,9 +23,8 @@ from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLeve
 from content.models.artifact import Artifact
 from content.models.review import ReviewDecision
 
-
-# A decision allows a post when it approves exactly this content for publishing and has not been taken back. Where people
-# were asked, only what one of their items says now counts: not what they took back, nor what they replaced.
+# A decision allows a post when it approves exactly this content for publishing and has not been taken back. Where
+# people were asked, only what one of their items says now counts: not what they took back, nor what they replaced.
 DECISION_ALLOWS = """
     SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id
            AND d.artifact_sha256 = NEW.content_sha256
@@ -168,7 +167,7 @@ class PublishRecord(AuditedModel):
                         {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
                     END IF;
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
-                        {refusal("publish_record", "lease_epoch_stamped", "the epoch of a post is stamped, not written")}
+                        {refusal("publish_record", "lease_epoch_stamped", "a post''s epoch is stamped, not written")}
                     END IF;
                     IF NEW.status = 'published' AND OLD.status <> 'published' THEN
                         {DECISION_ALLOWS}

@@ -78,7 +78,7 @@ def test_ways_around_the_audit_refuse(model: Any) -> None:
         lambda: model.objects.all().delete(),
         lambda: model().delete(),
     ):
-        with pytest.raises(TypeError, match="audit rows|never deleted"):
+        with pytest.raises(TypeError, match=r"audit rows|never deleted"):
             call()
 
 
@@ -175,4 +175,4 @@ def test_every_model_that_people_can_touch_is_audited() -> None:
 
 def test_a_person_is_found_by_email_in_any_case() -> None:
     assert make_user(email="Rahel@Example.ORG").email == "rahel@example.org"
-    assert User.objects.filter(email="rahel@example.org").exists()
+    assert User.objects.get_by_natural_key("RAHEL@example.org").email == "rahel@example.org"

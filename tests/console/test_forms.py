@@ -179,7 +179,7 @@ def test_an_illegal_step_that_only_the_database_sees_is_a_sentence(sign_in, monk
     monkeypatch.setattr(AgentAdmin, "save_model", slow)
     answer = operator.post(change(agent), {"status": "suspended", "display_name": "typed"})
     assert answer.status_code == 200
-    assert "a agent does not go from retired to suspended" in text(answer)
+    assert "this agent does not go from retired to suspended" in text(answer)
     assert "typed" in text(answer)
 
 

@@ -303,7 +303,7 @@ def test_a_backfill_is_prepared_without_a_gap(november: None) -> None:
 
 @pytest.mark.parametrize("text", ["2017", "2017-13", "november", "2017-11-01", "0000-01"])
 def test_a_month_is_written_like_one(text: str) -> None:
-    with pytest.raises(CommandError, match="2017-11|calendar"):
+    with pytest.raises(CommandError, match=r"2017-11|calendar"):
         run("rotate_partitions", "--from", text)
 
 
