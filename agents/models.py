@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import models
 
 from agents.choices import AGENT_INITIAL, AGENT_TRANSITIONS, AgentStatus, TokenRole
-from audit.base import AuditedModel, AuditSpec, CreatedAtField, IdField, UpdatedAtField, one_of
+from audit.base import AuditedModel, AuditSpec, CreatedAtField, IdField, UpdatedAtField, one_of, times_within_reach
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, Transitions
 
@@ -46,7 +46,7 @@ class Agent(AuditedModel):
 
     class Meta:
         db_table = "agent"
-        constraints = [one_of("status", "agent", AgentStatus)]
+        constraints = [one_of("status", "agent", AgentStatus), times_within_reach("agent", "created_at")]
         indexes = [models.Index(fields=["campaign"], name="idx_agent_campaign")]
         triggers = [*MUTABLE, Transitions(initial=AGENT_INITIAL, transitions=AGENT_TRANSITIONS)]
 

@@ -6,7 +6,9 @@ Django's own bulk methods would slip past the signals, so they refuse.
 
 import uuid
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 from django.db import models, transaction
@@ -88,6 +90,21 @@ def json_shaped(column: str, table: str) -> models.CheckConstraint:
     )
 
 
+FIRST_INSTANT, LAST_INSTANT = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def times_within_reach(table: str, *columns: str) -> models.CheckConstraint:
+    """PostgreSQL knows infinity and years BC; a row that holds one could not be read, and so not be halted either."""
+    within = models.Q()
+    for column in columns:
+        within &= models.Q(**{f"{column}__isnull": True}) | models.Q(
+            **{f"{column}__range": (FIRST_INSTANT, LAST_INSTANT)}
+        )
+    return models.CheckConstraint(
+        name=f"{table}_times_check", condition=within, violation_error_message="A time lies outside of the calendar."
+    )
+
+
 def sha256_shaped(column: str, table: str) -> models.CheckConstraint:
     return models.CheckConstraint(
         name=f"{table}_{column}_check",
@@ -160,14 +177,41 @@ class AuditedModel(models.Model):
     immutable: ClassVar[bool] = False
 
     objects = AuditedQuerySet.as_manager()
+    _loaded: dict[str, Any] = {}  # what the columns held when the row was last read or written
 
     class Meta:
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Writes only what was changed since the row was read: a form that was open during a pause does not undo it."""
+        if not self._state.adding and not args and not kwargs.get("force_insert") and "update_fields" not in kwargs:
+            now = self._current()
+            changed = [name for name, value in now.items() if name not in self._loaded or self._loaded[name] != value]
+            if not changed:
+                return
+            kwargs["update_fields"] = changed
         # Outside a transaction Django would send post_save after the row has committed.
         with transaction.atomic():
             super().save(*args, **kwargs)
+        self._loaded = self._current()
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Self:
+        row = super().from_db(*args, **kwargs)
+        row._loaded = row._current()
+        return row
+
+    def _current(self) -> dict[str, Any]:
+        """The values of the columns that were loaded; JSON copied, since it is changed in place."""
+        fields = [field for field in self._meta.concrete_fields if field.attname in self.__dict__]
+        return {
+            field.name: deepcopy(value) if isinstance(value := getattr(self, field.attname), dict | list) else value
+            for field in fields
+        }
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        super().refresh_from_db(*args, **kwargs)
+        self._loaded = self._current()
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(f"{self._meta.verbose_name_plural} are never deleted")

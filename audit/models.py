@@ -5,6 +5,7 @@ from django.db import models
 
 from audit.base import CreatedAtField, IdField, one_of
 from audit.choices import ActorType, EntityType, Severity
+from audit.exact_json import ExactJSONField
 from audit.triggers import Guard, NoDelete, NoTruncate, NoUpdate
 
 HASH_CHANGES = Guard(
@@ -31,7 +32,7 @@ class AuditLog(models.Model):
     severity = models.TextField(choices=Severity, default=Severity.INFO, help_text="How much it matters.")
     created_at = CreatedAtField()
     campaign_id = models.UUIDField(null=True, blank=True, help_text="The campaign it belongs to, if any.")
-    changes = models.JSONField(null=True, blank=True, help_text="Each changed column with its values before and after.")
+    changes = ExactJSONField(null=True, blank=True, help_text="Each changed column with its values before and after.")
 
     immutable = True
 

@@ -1,19 +1,26 @@
 """Every change that Django makes becomes audit rows here, in the transaction of the change."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import CharField, F, Value
+from django.db.models import CharField, DateTimeField, F, Func, Value
 from django.db.models.signals import m2m_changed, post_save, pre_save
 
+from audit import exact_json
 from audit.base import AuditedModel
 from audit.choices import WARNING_ACTIONS, EntityType, Severity
 from audit.context import current, new_trace_id
 from audit.models import AuditLog
 from audit.signals import rows_changed
+
+
+class ClockTime(Func):
+    """Now, and not when the transaction began: the log is read in the order in which things were done."""
+
+    function = "clock_timestamp"
+    output_field = DateTimeField()
+
 
 REDACTED = "[redacted]"
 REDACTION_VERSION = 1
@@ -68,6 +75,7 @@ def write(
             tool_name=context.tool_name,
             campaign_id=row.audit_campaign,
             changes=changes,
+            created_at=ClockTime(),
         )
         for old, row in zip(before or [None] * len(rows), rows, strict=True)
         if (changes := difference(old, row))
@@ -85,28 +93,48 @@ def _read(model: type[AuditedModel], written: Sequence[AuditedModel]) -> list[An
 
 
 def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:
-    """Audit a many-to-many field of `model`: who is in which group, what a group may do."""
+    """Audit a many-to-many field of `model`, from whichever side it is changed: groups of people, rights of groups."""
+    link = model._meta.get_field(field)
+    other_side = str(link.remote_field.get_accessor_name())  # type: ignore[union-attr]
 
     def changed(instance: models.Model, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any) -> None:
-        if action not in {"post_add", "post_remove"} or not pk_set or reverse:
-            return
-        linked = {str(row) for row in getattr(instance, field).all()}
-        touched = {str(row) for row in getattr(instance, field).model._base_manager.filter(pk__in=pk_set)}
-        before = linked - touched if action == "post_add" else linked | touched
-        context = current()
-        AuditLog.objects.create(
-            trace_id=context.trace_id or new_trace_id(),
-            actor_type=context.actor.type,
-            actor_id=context.actor.id,
-            entity_type=entity,
-            entity_id=str(instance.pk),
-            action="update",
-            tool_name=context.tool_name,
-            changes={field: [sorted(before), sorted(linked)]},
-        )
+        rows: Any = [instance]
+        if reverse:
+            linked = getattr(instance, other_side)
+            rows = model._base_manager.filter(pk__in=pk_set) if pk_set is not None else linked.all()
+        for row in rows if pk_set or action == "pre_clear" else ():
+            after = {str(each) for each in getattr(row, field).all()}
+            touched = {str(instance)} if reverse else {str(each) for each in linked_rows(row, pk_set)}
+            if action == "post_add":
+                _write_links(row, entity, field, after - touched, after)
+            elif action == "post_remove":
+                _write_links(row, entity, field, after | touched, after)
+            elif action == "pre_clear":
+                _write_links(row, entity, field, after, after - touched if reverse else set())
+
+    def linked_rows(row: models.Model, pk_set: set[Any] | None) -> Any:
+        manager = getattr(row, field).model._base_manager
+        return manager.filter(pk__in=pk_set) if pk_set is not None else ()
 
     through = getattr(model, field).through
     m2m_changed.connect(changed, sender=through, weak=False, dispatch_uid=f"audit:{model._meta.label}:{field}")
+
+
+def _write_links(row: models.Model, entity: EntityType, field: str, before: set[str], after: set[str]) -> None:
+    if before == after:
+        return
+    context = current()
+    AuditLog.objects.create(
+        trace_id=context.trace_id or new_trace_id(),
+        actor_type=context.actor.type,
+        actor_id=context.actor.id,
+        entity_type=entity,
+        entity_id=str(row.pk),
+        action="update",
+        tool_name=context.tool_name,
+        changes={field: [sorted(before), sorted(after)]},
+        created_at=ClockTime(),
+    )
 
 
 def difference(before: models.Model | None, after: AuditedModel) -> dict[str, Any] | None:
@@ -125,5 +153,5 @@ def difference(before: models.Model | None, after: AuditedModel) -> dict[str, An
 
 def _values(row: models.Model) -> dict[str, Any]:
     plain = {field.column: getattr(row, field.attname) for field in row._meta.concrete_fields}
-    values: dict[str, Any] = json.loads(json.dumps(plain, cls=DjangoJSONEncoder))
+    values: dict[str, Any] = exact_json.loads(exact_json.dumps(plain))
     return values

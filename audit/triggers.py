@@ -205,9 +205,9 @@ class _AuditTrigger(Guard):
                 RETURN NULL;
             END IF;
             INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,
-                                   campaign_id, changes)
+                                   campaign_id, changes, created_at)
             SELECT {trace}, 'system', 'sql:' || session_user, '{spec.entity}', n.{key}::text, '{self.action}', 'sql',
-                   'info', {campaign}, c.changes
+                   'info', {campaign}, c.changes, clock_timestamp()
             FROM {self.source.format(key=key)} {" ".join(joins)}
             CROSS JOIN LATERAL (SELECT audit_changes({self.before}, to_jsonb(n), {redact}) AS changes) c
             WHERE c.changes IS NOT NULL;

@@ -19,6 +19,7 @@ CAMPAIGN_TRANSITIONS = {
     CampaignStatus.STOPPED: set[CampaignStatus](),
     CampaignStatus.COMPLETED: set[CampaignStatus](),
 }
+CAMPAIGN_FINAL = {status for status, following in CAMPAIGN_TRANSITIONS.items() if not following}
 CAMPAIGN_COLOUR = {
     CampaignStatus.DRAFT: "neutral",
     CampaignStatus.ACTIVE: "good",

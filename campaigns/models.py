@@ -20,9 +20,11 @@ from audit.base import (
     at_least,
     json_shaped,
     one_of,
+    times_within_reach,
 )
 from audit.choices import EntityType
 from audit.context import TRACE_ID, new_trace_id
+from audit.exact_json import ExactJSONField
 from audit.triggers import MUTABLE, DefinerGuard, Guard, Transitions, array, refusal
 from campaigns.choices import (
     CAMPAIGN_INITIAL,
@@ -58,12 +60,12 @@ class Campaign(AuditedModel):
     campaign_id = IdField()
     name = models.TextField(help_text="What people call it.")
     goal = models.TextField(help_text="What it is to reach, in a sentence that an agent can work from.")
-    target_platforms = models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].')
+    target_platforms = ExactJSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].')
     budget_cap_etb = Money(help_text="What it may spend at most, in Ethiopian birr.")
     start_time = models.DateTimeField(null=True, blank=True, help_text="No work starts before this.")
     end_time = models.DateTimeField(null=True, blank=True, help_text="No work starts after this.")
     status = models.TextField(choices=CampaignStatus, help_text="Work is handed out only while it is active.")
-    constraints = models.JSONField(null=True, blank=True, help_text="Rules for agents, and the review policy.")
+    constraints = ExactJSONField(null=True, blank=True, help_text="Rules for agents, and the review policy.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Hidden since; never removed.")
@@ -104,6 +106,9 @@ class Campaign(AuditedModel):
                 ),
                 violation_error_message="The budget cap cannot be below what is already spent and reserved.",
             ),
+            times_within_reach(
+                "campaign", "start_time", "end_time", "created_at", "deleted_at", "halted_at", "resume_at"
+            ),
             models.CheckConstraint(
                 name="campaign_halted_at_check",
                 condition=Q(halted_at=None) | Q(status=CampaignStatus.PAUSED),
@@ -121,8 +126,8 @@ class Campaign(AuditedModel):
                 name="control",
                 operation=pgtrigger.Update,
                 func=f"""
-                    IF NEW.epoch < OLD.epoch THEN
-                        {refusal("campaign", "epoch_grows", "the epoch of a campaign only grows")}
+                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN
+                        {refusal("campaign", "epoch_grows", "the epoch of a campaign grows by one at a time")}
                     END IF;
                     IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN
                         -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.
@@ -143,7 +148,7 @@ class Campaign(AuditedModel):
     @property
     def platforms(self) -> list[str]:
         """The target platforms by name; agents may have written them as the keys of an object."""
-        return [str(platform) for platform in self.target_platforms]
+        return list(dict.fromkeys(str(platform) for platform in self.target_platforms))
 
     @property
     def state(self) -> str:
@@ -185,8 +190,8 @@ class SystemControl(AuditedModel):
                 name="control",
                 operation=pgtrigger.Update,
                 func=f"""
-                    IF NEW.epoch < OLD.epoch THEN
-                        {refusal("system_control", "epoch_grows", "the epoch of the system only grows")}
+                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN
+                        {refusal("system_control", "epoch_grows", "the epoch of the system grows by one at a time")}
                     END IF;
                     PERFORM FROM system_control FOR UPDATE;
                     RETURN NEW;
@@ -204,6 +209,8 @@ class FreshTraceId(Func):
     template = "encode(uuid_send(gen_random_uuid()), 'hex')"
     output_field = models.TextField()
 
+
+MOST_ATTEMPTS = 10_000
 
 RANK = Case(
     *(When(priority=priority, then=Value(rank)) for priority, rank in PRIORITY_RANK.items()),
@@ -229,7 +236,7 @@ class Task(AuditedModel):
     task_type = models.TextField(choices=TaskType, help_text="What is to be done.")
     priority = models.TextField(choices=TaskPriority, help_text="High goes first.")
     status = models.TextField(choices=TaskStatus, help_text="Where it stands.")
-    context = models.JSONField(help_text="What the agent is given to work from.")
+    context = ExactJSONField(help_text="What the agent is given to work from.")
     attempt = models.IntegerField(default=0, db_default=0, help_text="0 for the first try.")
     max_attempts = models.IntegerField(default=3, db_default=3, help_text="How many tries there are in all.")
     parent_task = models.ForeignKey(
@@ -286,6 +293,17 @@ class Task(AuditedModel):
             money("reserve_etb", "task"),
             money("cost_etb", "task"),
             json_shaped("context", "task"),
+            times_within_reach("task", "created_at", "not_before", "deleted_at", "lease_expires_at", "claimed_at"),
+            models.CheckConstraint(
+                name="task_attempts_limit_check",
+                condition=Q(attempt__lte=MOST_ATTEMPTS, max_attempts__lte=MOST_ATTEMPTS),
+                violation_error_message=f"No task is tried more than {MOST_ATTEMPTS} times.",
+            ),
+            models.CheckConstraint(
+                name="task_parent_task_id_check",
+                condition=~Q(parent_task=F("task_id")),
+                violation_error_message="A task is not its own parent.",
+            ),
             models.CheckConstraint(
                 name="task_trace_id_check",
                 condition=Q(trace_id__regex=f"^{TRACE_ID.pattern}$"),
@@ -332,8 +350,15 @@ class Task(AuditedModel):
                 func=f"""
                     IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id
                             OR (NEW.campaign_id <> OLD.campaign_id
-                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id)) THEN
+                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id))
+                            OR (NEW.parent_task_id IS DISTINCT FROM OLD.parent_task_id
+                                AND (NEW.parent_task_id IS NULL
+                                     OR EXISTS (SELECT FROM task WHERE task_id = NEW.parent_task_id))) THEN
                         {refusal("task", "what_is_fixed", "what a task is, and where it belongs, never changes")}
+                    END IF;
+                    IF (NEW.agent_id, NEW.created_by) IS DISTINCT FROM (OLD.agent_id, OLD.created_by)
+                            AND EXISTS (SELECT FROM artifact WHERE task_id = NEW.task_id) THEN
+                        {refusal("task", "makers_are_fixed", "who made something does not change once it is made")}
                     END IF;
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
                         {refusal("task", "lease_epoch_stamped", "the epoch of a task is stamped, not written")}

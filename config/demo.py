@@ -19,7 +19,7 @@ from campaigns.services import claim_tasks, complete_task, create_task, halt_cam
 from config.groups import ADMINISTRATOR, AUDITOR, OPERATOR, REVIEWER
 from content.choices import ArtifactType, Decision
 from content.models import Artifact, PublishRecord
-from content.services import decide_artifact, publish_succeeded, submit_artifact
+from content.services import claim_posts, decide_artifact, publish_succeeded, submit_artifact
 from metrics.choices import MetricType
 from metrics.services import Observation, ingest_batch
 
@@ -217,7 +217,7 @@ def _publish_and_measure(publisher: Agent) -> None:
     """Two posts went out some days ago, and were measured since."""
     actor, now = agent_actor(ActorType.WORKER, publisher), timezone.now()
     published = []
-    for number, record in enumerate(PublishRecord.objects.queued().filter(platform="instagram").order_by("pk")[:2]):
+    for number, record in enumerate(claim_posts(platform="instagram", actor=actor, limit=2)):
         out = now - timedelta(days=6 - number)
         published.append(
             publish_succeeded(record=record, platform_post_id=f"DEMO{number}x7Kq", published_at=out, actor=actor)

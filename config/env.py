@@ -43,6 +43,14 @@ def port(name: str, default: int) -> int:
     return number
 
 
+def seconds(name: str, default: int) -> int:
+    must = "be a whole number of seconds, 0 or more"
+    number = read(env.int, name, default, must=must)
+    if number < 0:
+        raise BadSetting(name, f"must {must}; it is {number}.")
+    return number
+
+
 def database(name: str, url: str) -> dict[str, Any]:
     """Django's settings for one PostgreSQL URL; `name` is the variable to blame."""
     try:

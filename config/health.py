@@ -6,7 +6,7 @@ The answers are plain words for a stranger: what is wrong, never a host, a user 
 from collections.abc import Callable
 from functools import cache
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -51,9 +51,13 @@ def database_answers() -> None:
 
 
 def schema_is_current() -> None:
-    missing = known_migrations() - set(MigrationRecorder(connection).applied_migrations())
-    if missing:
+    if missing := missing_migrations():
         raise NotReady(f"{len(missing)} migrations are not applied")
+
+
+def missing_migrations(using: str = "default") -> frozenset[tuple[str, str]]:
+    """What the code brings and the database has not; all of it where the database is empty."""
+    return known_migrations() - set(MigrationRecorder(connections[using]).applied_migrations())
 
 
 @cache

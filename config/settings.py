@@ -4,7 +4,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from config import embedded
-from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read
+from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read, seconds
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[T] and Field[S, G] may be written at run time too
 
@@ -156,7 +156,7 @@ STORAGES = {
 }
 
 # Seconds during which a person may take a decision back; the post leaves no earlier.
-REVIEW_UNDO_SECONDS = read(env.int, "REVIEW_UNDO_SECONDS", 60, must="be a number of seconds")
+REVIEW_UNDO_SECONDS = seconds("REVIEW_UNDO_SECONDS", 60)
 
 LOGGING = {
     "version": 1,

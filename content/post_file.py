@@ -1,11 +1,13 @@
 """Reading files of observed posts: CSV with a header, one observation of one post a row.
 
 Real files have broken lines: half a line at the end, an unclosed quote, bytes that are no UTF-8, a number that is none.
-Each is reported with its line and the reason, and the rest goes in. An unclosed quote must not swallow the file: a
-quoted field may go on over a few lines, and where it does not end there, only its first line is given up.
+Each is reported with its line and the reason, and the rest goes in. A stray quote must not swallow the lines after it:
+a quoted field may go on over a few lines, but where it does not end there, or would have to take a line that is a whole
+record by itself, only its first line is given up.
 """
 
 import csv
+import io
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from audit.errors import Invalid
 LONGEST_LINE = 1 << 20  # bytes
 LINES_IN_A_RECORD = 20
 LONGEST_ID = 255  # characters
+
+csv.field_size_limit(LONGEST_LINE)  # the line's length is the only limit, with its own reason
 
 T = TypeVar("T")
 
@@ -79,10 +83,11 @@ def _header(first: tuple[int, str | Reject] | None, required: Iterable[str]) -> 
         raise Invalid("The file is empty.")
     if isinstance(first[1], Reject):
         raise Invalid(f"The file does not begin with a header: {first[1].reason}")
-    columns = [name.strip() for name in _cells(first[1]) or []]
-    if missing := [name for name in required if name not in columns]:
-        raise Invalid(f"The header has no column {', '.join(missing)}; it has: {', '.join(columns) or 'nothing'}.")
-    if len(set(columns)) < len(columns):
+    columns = [name.strip().lower() for name in _cells(first[1]) or []]
+    named = [name for name in columns if name]  # spreadsheets leave empty columns behind; they are passed over
+    if missing := [name for name in required if name not in named]:
+        raise Invalid(f"The header has no column {', '.join(missing)}; it has: {', '.join(named) or 'nothing'}.")
+    if len(set(named)) < len(named):
         raise Invalid("The header names a column twice.")
     return columns
 
@@ -90,7 +95,7 @@ def _header(first: tuple[int, str | Reject] | None, required: Iterable[str]) -> 
 def _cells(text: str) -> list[str] | None:
     """The cells of one record, or None when a quote is left open or misplaced."""
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error:
         return None
     return rows[0] if len(rows) == 1 else None
@@ -101,7 +106,7 @@ def _record(number: int, text: str, columns: list[str], ahead: deque[tuple[int, 
     joined, taken = text, 0
     cells = _cells(joined)
     for _, following in list(ahead):
-        if cells is not None or isinstance(following, Reject):
+        if cells is not None or isinstance(following, Reject) or _stands_alone(following, columns):
             break
         joined, taken = joined + following, taken + 1
         cells = _cells(joined)
@@ -111,7 +116,16 @@ def _record(number: int, text: str, columns: list[str], ahead: deque[tuple[int, 
         return Reject(number, f"{len(cells)} columns instead of {len(columns)}.")
     for _ in range(taken):
         ahead.popleft()
-    return Record(number, dict(zip(columns, cells, strict=True)))
+    return Record(number, {name: cell for name, cell in zip(columns, cells, strict=True) if name})
+
+
+def _stands_alone(text: str, columns: list[str]) -> bool:
+    """Whether the line is a whole record, so that no quote opened before it may take it.
+
+    A quote in its first cell says nothing: a first column that goes on over two lines ends like that.
+    """
+    cells = _cells(text)
+    return cells is not None and len(cells) == len(columns) and '"' not in cells[0]
 
 
 def post_id(record: Record) -> str:

@@ -1,9 +1,10 @@
 """Progress of a long command: a bar in a terminal, plain lines in a log."""
 
+import os
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from tqdm import tqdm
 
@@ -11,11 +12,15 @@ SECONDS_BETWEEN_LINES = 10
 
 
 class Progress:
-    """`with Progress("adopting", total=bytes) as progress: progress.at(position, "1,200 adopted")`."""
+    """`with Progress("adopting", stream) as progress: progress.at("1,200 adopted")`.
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total = what, total
-        self.bar = tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty())
+    A pipe has no size, and no position either: there only the words are shown.
+    """
+
+    def __init__(self, what: str, stream: BinaryIO) -> None:
+        self.what, self.stream = what, stream
+        self.total = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+        self.bar = tqdm(desc=what, total=self.total, unit="B", unit_scale=True, disable=not sys.stderr.isatty())
         self.last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -26,13 +31,15 @@ class Progress:
     ) -> None:
         self.bar.close()
 
-    def at(self, position: int, so_far: str) -> None:
-        """`position` in the unit of `total`; `so_far` in words."""
+    def at(self, so_far: str) -> None:
+        """What has been done up to where the stream stands now, in words."""
+        position = 0 if self.total is None else self.stream.tell()
         self.bar.set_postfix_str(so_far, refresh=False)
         self.bar.update(position - self.bar.n)
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
-            sys.stderr.write(f"{self.what}: {100 * position // max(self.total, 1)} %, {so_far}\n")
+            share = f"{100 * position // self.total} %, " if self.total else ""
+            sys.stderr.write(f"{self.what}: {share}{so_far}\n")
 
     def line(self, text: str) -> None:
         """A line beside the bar, such as a row that was rejected."""

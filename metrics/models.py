@@ -16,6 +16,7 @@ from audit.base import (
     one_of,
 )
 from audit.choices import EntityType
+from audit.exact_json import ExactJSONField
 from audit.triggers import BOOKKEEPING, IMMUTABLE, MUTABLE, NoDelete, NoTruncate, NoUpdate, Transitions
 from campaigns.models import Campaign
 from content.models import Artifact, PublishRecord
@@ -150,7 +151,7 @@ class MetricArchive(AuditedModel):
     range_end = models.DateTimeField(help_text="The first instant of the next.")
     row_count = models.BigIntegerField(help_text="Rows in the month.")
     byte_count = models.BigIntegerField(help_text="Bytes in all files.")
-    files = models.JSONField(help_text="Each file with its SHA-256.")
+    files = ExactJSONField(help_text="Each file with its SHA-256.")
     schema_fingerprint = models.TextField(help_text="Which columns they have.")
     state = models.TextField(choices=ArchiveState, help_text="How far it has come.")
     created_by = models.TextField(help_text="Who ran it.")

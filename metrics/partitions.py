@@ -20,6 +20,7 @@ from metrics.models import MetricArchive, MetricEvent
 
 LOCK_TIMEOUT = "2s"
 LOCK_TRIES = 5
+LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,7 @@ class Month:
         if not re.fullmatch(r"\d{4}-\d{2}", text):
             raise ValueError(f"{text!r} is not a month; write it like 2017-11.")
         year, month = int(text[:4]), int(text[5:])
-        if not (1970 <= year <= 9000 and 1 <= month <= 12):
+        if not (EARLIEST.year <= year <= 9000 and 1 <= month <= 12):
             raise ValueError(f"{text!r} is not a month of the calendar.")
         return cls(year, month)
 
@@ -51,6 +52,9 @@ class Month:
     @property
     def start(self) -> datetime:
         return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+
+EARLIEST = Month(1970, 1)
 
 
 def this_month() -> Month:
@@ -85,21 +89,26 @@ TABLES = (EVENTS, AUDIT)
 
 
 def existing(table: PartitionedTable, *, using: str = "default") -> set[Month]:
-    """The months that are attached to the table, by their bounds and not by their names."""
+    """The months that are attached to the table, by their bounds and not by their names.
+
+    A partition that is no month (a default, one without a lower bound), made by hand, is passed over.
+    """
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''(\\d{4}-\\d{2})')"
             " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass",
             [table.name],
         )
-        return {Month.parse(text) for (text,) in cursor.fetchall()}
+        return {Month(int(text[:4]), int(text[5:])) for (text,) in cursor.fetchall() if text}
 
 
 def closed(table: PartitionedTable, *, using: str = "default") -> set[Month]:
-    """Months that were archived: they are never made anew, because idempotency lives in the rows that left."""
-    gone = MetricArchive.objects.using(using).filter(
-        table_name=table.name, state__in=[ArchiveState.DETACHED, ArchiveState.DROPPED]
-    )
+    """Months with a receipt: no row goes in and none is made anew, because idempotency lives in the rows that left.
+
+    Closed from the first step on: a row that came in while its month is exported would be in no file. Only a month
+    that was restored is open again.
+    """
+    gone = MetricArchive.objects.using(using).filter(table_name=table.name).exclude(state=ArchiveState.RESTORED)
     return {Month.of(start) for start in gone.values_list("range_start", flat=True)}
 
 
@@ -135,7 +144,7 @@ def _make(table: PartitionedTable, month: Month, using: str) -> bool:
             with transaction.atomic(using=using):
                 return _make_once(table, month, using)
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") != "55P03" or not left:  # lock_not_available
+            if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE or not left:
                 raise
             time.sleep(1)
     raise AssertionError("unreachable")

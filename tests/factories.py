@@ -22,7 +22,7 @@ from campaigns.models import Campaign, Task
 from campaigns.services import claim_tasks, complete_task, create_task, release_task
 from content.choices import ArtifactType, Decision
 from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
-from content.services import decide_artifact, decide_review_item, publish_succeeded, submit_artifact
+from content.services import claim_posts, decide_artifact, decide_review_item, publish_succeeded, submit_artifact
 from metrics.choices import MetricType
 from metrics.models import MetricEvent
 
@@ -161,9 +161,18 @@ def queued_posts(**fields: Any) -> list[PublishRecord]:
     return list(PublishRecord.objects.filter(artifact=decision.artifact).order_by("platform"))
 
 
+def claimed_post(**fields: Any) -> PublishRecord:
+    """A post that a publisher has in hand, on the first of its campaign's platforms."""
+    record = queued_posts(**fields)[0]
+    for claimed in claim_posts(platform=record.platform, actor=Actor.system("publisher"), limit=1000):
+        if claimed.pk == record.pk:
+            return claimed
+    raise AssertionError("the post could not be claimed: does its campaign run?")
+
+
 def published_post(post_id: str = "", *, at: datetime | None = None, **fields: Any) -> PublishRecord:
     """A post that is out, on the first of its campaign's platforms."""
-    record = queued_posts(**fields)[0]
+    record = claimed_post(**fields)
     return publish_succeeded(
         record=record,
         platform_post_id=post_id or f"7{next(number):018}",
@@ -195,7 +204,7 @@ def task_in(status: TaskStatus, **fields: Any) -> Task:
     if status == TaskStatus.FAILED:
         return task.change("fail", status=status, error="The model timed out.")
     if status == TaskStatus.REVIEW or (status == TaskStatus.DONE and task.task_type in UNREVIEWED_TYPES):
-        return complete_task(task=task, actor=worker(task))
+        return make_artifact(task=task).task
     if status == TaskStatus.DONE:
         judged(artifact=make_artifact(task=task), confidence="0.99")
         task.refresh_from_db()

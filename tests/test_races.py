@@ -20,13 +20,13 @@ from content.services import decide_review_item, publish_failed, settle_decision
 from content.services.adoption import Post, adopt_posts, adopting_agent, campaign_to_adopt_into
 from tests.concurrency import one_then_other, together
 from tests.factories import (
+    claimed_post,
     claimed_task,
     decided_item,
     make_agent,
     make_campaign,
     make_task,
     make_user,
-    queued_posts,
     waiting_item,
     worker,
 )
@@ -197,7 +197,7 @@ def test_two_settle_at_once_settle_each_decision_once() -> None:
 
 
 def test_a_stop_and_posts_that_are_being_settled() -> None:
-    record, boss = queued_posts()[0], make_user(OPERATOR)
+    record, boss = claimed_post(), make_user(OPERATOR)
     _, late = one_then_other(
         control(CampaignVerb.STOP, record.campaign_id, boss),
         lambda: publish_failed(record=record, error="timeout", actor=Actor.system("publisher")),

@@ -22,8 +22,8 @@ from campaigns.models import Campaign, SystemControl, Task
 from campaigns.services import claim_tasks, control_campaign, fail_task, release_task
 from config.groups import OPERATOR
 from content.choices import Decision
-from content.models import PublishRecord, ReviewItem
-from content.services import decide_review_item, publish_failed, settle_decisions, undo_decision
+from content.models import ReviewItem
+from content.services import claim_posts, decide_review_item, publish_failed, settle_decisions, undo_decision
 from metrics.models import MetricEvent
 from tests.factories import make_user, worker
 
@@ -49,8 +49,7 @@ def everything_happens() -> None:
     release_task(task=running, actor=worker(running))
     (again,) = claim_tasks(agent=running.agent, actor=worker(running))
     fail_task(task=again, actor=worker(again), error="The model timed out.")
-    record = PublishRecord.objects.queued().first()
-    assert record is not None
+    (record,) = claim_posts(platform="tiktok", actor=Actor.system("publisher"))
     publish_failed(record=record, error="HTTP 500", actor=Actor.system("publisher"))
     meskel, coffee = Campaign.objects.get(name="Meskel launch"), Campaign.objects.get(name="Coffee stories")
     for campaign, verbs in (
@@ -98,7 +97,7 @@ def test_the_audit_log_played_back_is_the_database() -> None:
 
 @pytest.mark.django_db
 def test_the_order_of_the_log_is_the_order_of_events() -> None:
-    """Rows of one transaction share their time; their ids, made in order, keep them apart."""
+    """The time of an audit row is that of the change, and not of the beginning of its transaction."""
     everything_happens()
     trace = AuditLog.objects.filter(entity_type="publish_record", action="publish").first()
     assert trace is not None

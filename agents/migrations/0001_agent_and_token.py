@@ -1,5 +1,6 @@
-import audit.base
 from django.db import migrations, models
+
+import audit.base
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,5 @@
 """Small pieces of HTML: a state as colour and word, a moment as people say it, a link to what is meant."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,12 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib.admin.utils import quote
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from audit import exact_json
 
 EMPTY = "–"
 STEPS = [(60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (86_400 * 45, "d", 86_400)]
@@ -73,7 +73,7 @@ def code(value: object, shown: int | None = None) -> str:
 
 
 def pretty(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder)
+    return exact_json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def json_block(value: object) -> str:

@@ -1,12 +1,14 @@
 """What forms ask: JSON that the database will take, text on one line, and a refusal that came from below."""
 
 import json
+from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from audit import exact_json
 from audit.admin.cells import pretty
 
 M = TypeVar("M", bound=models.Model)
@@ -16,7 +18,16 @@ def _no_such_number(name: str) -> NoReturn:
     raise ValidationError(f"JSON has no {name}; leave it out, or write null.")
 
 
+def _fraction(text: str) -> Decimal:
+    """PostgreSQL keeps a thousand digits too, but nobody means them."""
+    number = Decimal(text)
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError(text)
+    return number
+
+
 MAX_DEPTH = 64
+MAX_EXPONENT = 308  # as far as most languages' numbers go
 NESTED = "This JSON is nested too deeply, or has a number that is too long."
 
 
@@ -25,7 +36,7 @@ def storable(value: object) -> None:
     if _depth(value) > MAX_DEPTH:
         raise ValidationError(NESTED)
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = exact_json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
     except ValueError as problem:  # a lone surrogate, or a number that became infinite
         raise ValidationError("This contains a character or a number that cannot be stored.") from problem
@@ -52,7 +63,7 @@ class JSONField(forms.JSONField):
         if self.disabled or value in self.empty_values or isinstance(value, (dict, list)):
             return super().to_python(value)
         try:
-            parsed = json.loads(value, parse_constant=_no_such_number)
+            parsed = exact_json.loads(value, parse_float=_fraction, parse_constant=_no_such_number)
         except json.JSONDecodeError as problem:
             raise ValidationError(f"This is not JSON: {problem.msg} (line {problem.lineno}).") from None
         except (RecursionError, ValueError):

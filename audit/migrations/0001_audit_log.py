@@ -1,9 +1,11 @@
-import audit.base
-import audit.operations
-import audit.triggers
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+
+import audit.base
+import audit.exact_json
+import audit.operations
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -123,8 +125,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "changes",
-                    models.JSONField(
-                        blank=True, help_text="Each changed column with its values before and after.", null=True
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="Each changed column with its values before and after.",
+                        null=True,
                     ),
                 ),
             ],

@@ -1,16 +1,20 @@
-import audit.base
-import audit.context
-import audit.triggers
-import campaigns.models
+import datetime
+import re
+
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
-import re
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.base
+import audit.context
+import audit.exact_json
+import audit.triggers
+import campaigns.models
 
 
 class Migration(migrations.Migration):
@@ -37,7 +41,14 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.TextField(help_text="What people call it.")),
                 ("goal", models.TextField(help_text="What it is to reach, in a sentence that an agent can work from.")),
-                ("target_platforms", models.JSONField(help_text='Where its posts go, such as ["youtube", "tiktok"].')),
+                (
+                    "target_platforms",
+                    audit.exact_json.ExactJSONField(
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text='Where its posts go, such as ["youtube", "tiktok"].',
+                    ),
+                ),
                 (
                     "budget_cap_etb",
                     models.DecimalField(
@@ -61,7 +72,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "constraints",
-                    models.JSONField(blank=True, help_text="Rules for agents, and the review policy.", null=True),
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="Rules for agents, and the review policy.",
+                        null=True,
+                    ),
                 ),
                 (
                     "created_at",
@@ -266,7 +283,14 @@ class Migration(migrations.Migration):
                         help_text="Where it stands.",
                     ),
                 ),
-                ("context", models.JSONField(help_text="What the agent is given to work from.")),
+                (
+                    "context",
+                    audit.exact_json.ExactJSONField(
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="What the agent is given to work from.",
+                    ),
+                ),
                 ("attempt", models.IntegerField(db_default=0, default=0, help_text="0 for the first try.")),
                 (
                     "max_attempts",
@@ -435,6 +459,81 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("start_time__isnull", True),
+                        (
+                            "start_time__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("end_time__isnull", True),
+                        (
+                            "end_time__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("created_at__isnull", True),
+                        (
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("deleted_at__isnull", True),
+                        (
+                            "deleted_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("halted_at__isnull", True),
+                        (
+                            "halted_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("resume_at__isnull", True),
+                        (
+                            "resume_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                ),
+                name="campaign_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="campaign",
+            constraint=models.CheckConstraint(
                 condition=models.Q(("halted_at", None), ("status", "paused"), _connector="OR"),
                 name="campaign_halted_at_check",
                 violation_error_message="Only a paused campaign can be halted.",
@@ -493,8 +592,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="12dbc1b71ce6a4c1f2ef98eb686dc808ea521bc0",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="1501938cb4280d5714e738ee62f8a49b873b0087",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -510,8 +609,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="63646e0681f910e3a4fe8ea949f735aff7d4c6db",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="c7552bd1e3dc3d41fc47e515577b31e20479ee69",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -542,8 +641,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="control",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of a campaign only grows' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="f34f48d9d2017350e1b1125a7a1f6dcd827a308d",
+                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of a campaign grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="d7f80e9a3b783f62686ad434e283dfe1d171d645",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_control_87b2c",
@@ -609,8 +708,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c073ceecc47044664d1f82c68494feef1042226b",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="860291b71cfeb4ae46a7d31839012ae509401e7e",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -626,8 +725,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="b67ae68f942918fcd5467cf80399ea9dc5182fc7",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="7c6ccb2c658b73aa088ba7601b2289673ee97cbf",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -643,8 +742,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="control",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.epoch < OLD.epoch THEN\n                        RAISE EXCEPTION 'the epoch of the system only grows' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_epoch_grows';\n                    END IF;\n                    PERFORM FROM system_control FOR UPDATE;\n                    RETURN NEW;\n                ",
-                    hash="e11d60ba47a0517fa940cf9ebbc6a6ebe917f316",
+                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of the system grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_epoch_grows';\n                    END IF;\n                    PERFORM FROM system_control FOR UPDATE;\n                    RETURN NEW;\n                ",
+                    hash="3efa733dcd5a39c9492c743ef98744f9f0ec0fad",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_control_55e96",
@@ -770,6 +869,86 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("created_at__isnull", True),
+                        (
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("not_before__isnull", True),
+                        (
+                            "not_before__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("deleted_at__isnull", True),
+                        (
+                            "deleted_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("lease_expires_at__isnull", True),
+                        (
+                            "lease_expires_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("claimed_at__isnull", True),
+                        (
+                            "claimed_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                ),
+                name="task_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("attempt__lte", 10000), ("max_attempts__lte", 10000)),
+                name="task_attempts_limit_check",
+                violation_error_message="No task is tried more than 10000 times.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("parent_task", models.F("task_id")), _negated=True),
+                name="task_parent_task_id_check",
+                violation_error_message="A task is not its own parent.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="task",
+            constraint=models.CheckConstraint(
                 condition=models.Q(("trace_id__regex", "^[0-9a-f]{32}$")),
                 name="task_trace_id_check",
                 violation_error_message="trace_id must be 32 lowercase hex digits.",
@@ -840,8 +1019,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="5a1e702b6a01b2b1686c828c57252475b4d15fe7",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="2aee23862db35c28bd793b2ba1bd832db78ca307",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -857,8 +1036,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="5b913a34503573d5e77895484141ed6077f0eed1",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="5e3e8afed0d394df8f686bf28cfe3e5b0d3c081f",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -904,8 +1083,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id\n                            OR (NEW.campaign_id <> OLD.campaign_id\n                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id)) THEN\n                        RAISE EXCEPTION 'what a task is, and where it belongs, never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a task is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_lease_epoch_stamped';\n                    END IF;\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="f42fd91abf1e62b595052506a3f0bdc47f4129ef",
+                    func="\n                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id\n                            OR (NEW.campaign_id <> OLD.campaign_id\n                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id))\n                            OR (NEW.parent_task_id IS DISTINCT FROM OLD.parent_task_id\n                                AND (NEW.parent_task_id IS NULL\n                                     OR EXISTS (SELECT FROM task WHERE task_id = NEW.parent_task_id))) THEN\n                        RAISE EXCEPTION 'what a task is, and where it belongs, never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_what_is_fixed';\n                    END IF;\n                    IF (NEW.agent_id, NEW.created_by) IS DISTINCT FROM (OLD.agent_id, OLD.created_by)\n                            AND EXISTS (SELECT FROM artifact WHERE task_id = NEW.task_id) THEN\n                        RAISE EXCEPTION 'who made something does not change once it is made' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_makers_are_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a task is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_lease_epoch_stamped';\n                    END IF;\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="553e2da36282d7fa160b6aa06da8027cb5e40b41",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_303c3",

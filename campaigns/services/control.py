@@ -6,22 +6,60 @@ everything later sees the verb. Posts and review items are reached through the c
 app is a higher room.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from audit.context import Actor, acting
-from audit.errors import Conflict, Invalid
+from audit.errors import Conflict, Invalid, Refused
 from campaigns.choices import TASK_OPEN, VERB_FROM, CampaignStatus, CampaignVerb, TaskStatus
-from campaigns.models import Campaign, Task
+from campaigns.models import MOST_ATTEMPTS, Campaign, Task
 from campaigns.services.tasks import next_attempt
 
+log = logging.getLogger(__name__)
+
 PERMISSION = "campaigns.control_campaign"
+PATIENCE = "10s"  # how long a verb waits for those who write for the campaign at this moment
+TRIES = 3
+DEADLOCK, LOCK_TIMEOUT = "40P01", "55P03"
+
+V = TypeVar("V", bound=Callable[..., Campaign])
+
+
+def urgent(verb: V) -> V:
+    """A control verb in a transaction that gets through, or says why not.
+
+    Writers in plain SQL need not keep our order of locks, so PostgreSQL may choose the operator's verb to resolve a
+    deadlock; it is simply done again. A writer that never ends does not keep an operator waiting for ever.
+    """
+
+    @wraps(verb)
+    def through(**arguments: Any) -> Campaign:
+        for left in reversed(range(TRIES)):
+            try:
+                with transaction.atomic():
+                    with connection.cursor() as cursor:
+                        cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+                    return verb(**arguments)
+            except OperationalError as error:
+                sqlstate = getattr(error.__cause__, "sqlstate", "")
+                if sqlstate not in {DEADLOCK, LOCK_TIMEOUT}:
+                    raise
+                if sqlstate == LOCK_TIMEOUT or not left:
+                    break
+        raise Conflict(
+            "Somebody is writing for this campaign and does not finish, so that nothing could be changed. Try again; "
+            "if it goes on, end the oldest transaction on the database."
+        )
+
+    return cast(V, through)
 
 
 def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> Campaign:
@@ -58,7 +96,7 @@ def _set(campaign: Campaign, verb: CampaignVerb, actor: Actor, reason: str, **va
     return campaign.change(verb, control_reason=reason.strip(), controlled_by=actor.person, **values)
 
 
-@transaction.atomic
+@urgent
 def activate_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
     """A draft begins to run."""
     with acting(actor):
@@ -66,7 +104,7 @@ def activate_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campai
         return _set(campaign, CampaignVerb.ACTIVATE, actor, reason, status=CampaignStatus.ACTIVE)
 
 
-@transaction.atomic
+@urgent
 def pause_campaign(*, campaign_id: UUID, actor: Actor, reason: str, resume_at: datetime | None = None) -> Campaign:
     """Nothing new starts, nothing is posted; work in progress may finish. Ends by itself at `resume_at`, if given."""
     if resume_at is not None and resume_at <= timezone.now():
@@ -76,7 +114,7 @@ def pause_campaign(*, campaign_id: UUID, actor: Actor, reason: str, resume_at: d
         return _set(campaign, CampaignVerb.PAUSE, actor, reason, status=CampaignStatus.PAUSED, resume_at=resume_at)
 
 
-@transaction.atomic
+@urgent
 def halt_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
     """A pause that also cuts off work in progress: its results no longer count, and it is done again after a resume."""
     with acting(actor):
@@ -91,14 +129,18 @@ def halt_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
             resume_at=None,
             epoch=F("epoch") + 1,
         )
-        for task in _fail(campaign, CampaignVerb.HALT, TaskStatus.IN_PROGRESS, f"Cut off by a halt: {reason.strip()}"):
-            # Being cut off is not the agent's failure, so that it does not use up one of the tries.
-            next_attempt(task, max_attempts=task.max_attempts + 1)
+        cut_off = _fail(campaign, CampaignVerb.HALT, TaskStatus.IN_PROGRESS, f"Cut off by a halt: {reason.strip()}")
+        # Being cut off is not the agent's failure, so that it does not use up one of the tries.
+        Task.objects.create_all(
+            next_attempt(task, max_attempts=min(task.max_attempts + 1, MOST_ATTEMPTS))
+            for task in cut_off
+            if task.deleted_at is None
+        )
         campaign.publish_records.mark_unknown(CampaignVerb.HALT)
         return halted
 
 
-@transaction.atomic
+@urgent
 def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
     """Work is handed out again, and what is queued to be posted leaves."""
     with acting(actor):
@@ -106,7 +148,7 @@ def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign
         return _set(campaign, CampaignVerb.RESUME, actor, reason, status=CampaignStatus.ACTIVE)
 
 
-@transaction.atomic
+@urgent
 def complete_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
     """The goal is reached. Refused while anything is unfinished: losing work is what a stop is for."""
     with acting(actor):
@@ -123,7 +165,7 @@ def unfinished(campaign: Campaign) -> str:
     return " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
 
 
-@transaction.atomic
+@urgent
 def stop_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
     """The end, for good: open work fails without a retry, what waits for a person is withdrawn, posts are dropped."""
     with acting(actor):
@@ -159,12 +201,14 @@ def control_campaign(verb: CampaignVerb, **arguments: Any) -> Campaign:
 
 def resume_due_campaigns(*, actor: Actor) -> int:
     """Resume what was paused until now; returns how many. Called every minute, killable at any instruction."""
-    due = Campaign.objects.filter(status=CampaignStatus.PAUSED, halted_at=None, resume_at__lte=timezone.now())
+    due = Campaign.objects.filter(
+        status=CampaignStatus.PAUSED, halted_at=None, deleted_at=None, resume_at__lte=timezone.now()
+    )
     resumed = 0
     for campaign_id in due.values_list("pk", flat=True):
         try:
             resume_campaign(campaign_id=campaign_id, actor=actor, reason="The pause ended at the time it was given.")
             resumed += 1
-        except Conflict:  # somebody resumed or stopped it in between
-            continue
+        except Refused as refusal:  # somebody resumed or stopped it in between
+            log.info("Not resumed: %s", refusal)
     return resumed

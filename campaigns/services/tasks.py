@@ -12,11 +12,12 @@ from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
 from audit.errors import Conflict
-from campaigns.choices import UNREVIEWED_TYPES, CampaignStatus, TaskPriority, TaskStatus
-from campaigns.models import Campaign, Task
+from campaigns.choices import CAMPAIGN_FINAL, UNREVIEWED_TYPES, TaskPriority, TaskStatus
+from campaigns.models import MOST_ATTEMPTS, Campaign, Task
 from campaigns.services.locks import share_campaign, share_running
 
 RETRY_DELAY = timedelta(minutes=1)  # doubled with each attempt
+LONGEST_DELAY = timedelta(hours=1)
 
 
 @transaction.atomic
@@ -32,8 +33,9 @@ def create_task(
 ) -> Task:
     """Plan a piece of work. A person who plans it is remembered: that person approves nothing that comes of it."""
     actor.require("campaigns.add_task", to="plan tasks")
-    if campaign.status in {CampaignStatus.STOPPED, CampaignStatus.COMPLETED}:
-        raise Conflict(f"Campaign “{campaign}” is {campaign.state}; it takes no more work.")
+    status = share_campaign(campaign.pk)
+    if status in CAMPAIGN_FINAL:
+        raise Conflict(f"Campaign “{campaign}” is {status}; it takes no more work.")
     with acting(actor):
         return Task.objects.create(
             campaign=campaign,
@@ -53,7 +55,7 @@ def claim_tasks(*, agent: Agent, actor: Actor, limit: int = 1, lease_seconds: in
 
     Empty when there is nothing, the agent is not active, or everything is halted.
     """
-    if agent.status != AgentStatus.ACTIVE:
+    if not Agent.objects.filter(pk=agent.pk, status=AgentStatus.ACTIVE).exists():
         return []
     now = timezone.now()
     pending = Task.objects.filter(
@@ -85,10 +87,15 @@ def _change_leased(task: Task, action: str, actor: Actor, **values: Any) -> Task
     return changed[0]
 
 
+@transaction.atomic
 def complete_task(*, task: Task, actor: Actor) -> Task:
     """The worker has finished: what it made goes to review, or the task is done when there is nothing to review."""
     status = TaskStatus.DONE if task.task_type in UNREVIEWED_TYPES else TaskStatus.REVIEW
-    return _change_leased(task, "complete", actor, status=status)
+    completed = _change_leased(task, "complete", actor, status=status)
+    # Asked through the task's own relation, because artifacts are a higher room.
+    if status == TaskStatus.REVIEW and not task.artifacts.exists():
+        raise Conflict(f"Task “{task}” has nothing to review yet; submit what was made first.")
+    return completed
 
 
 def release_task(*, task: Task, actor: Actor) -> Task:
@@ -104,29 +111,33 @@ def fail_task(*, task: Task, actor: Actor, error: str, retryable: bool = True) -
 
 
 def retry_task(*, task: Task, actor: Actor, feedback: str = "") -> Task | None:
-    """The next attempt at a failed task: a new row on the same trace, later each time; None when no try is left.
+    """The next attempt at a failed task: a new row on the same trace, later each time; None when there is none.
 
     `feedback` reaches the worker in its context, so that work goes back to its maker with the reasons.
     """
-    if not task.tries_left:
+    if not task.tries_left or task.deleted_at is not None:
         return None
     context = task.context
     if feedback:
         told = {"feedback": feedback}
         context = {**context, **told} if isinstance(context, dict) else [*context, told]
+    delay = min(RETRY_DELAY * 2 ** min(task.attempt, 10), LONGEST_DELAY)
     with acting(actor):
-        return next_attempt(task, not_before=timezone.now() + RETRY_DELAY * 2**task.attempt, context=context)
+        (retry,) = Task.objects.create_all([next_attempt(task, not_before=timezone.now() + delay, context=context)])
+    return retry
 
 
 def next_attempt(task: Task, *, not_before: datetime | None = None, **changes: Any) -> Task:
-    """The row of the next attempt; whoever calls it has decided that there is one."""
-    kept = ("campaign", "agent", "task_type", "priority", "context", "title", "max_attempts", "reserve_etb", "trace_id")
+    """The row of the next attempt, not saved yet; whoever calls it has decided that there is one."""
+    kept = (
+        *("campaign_id", "agent_id", "task_type", "priority", "context", "title"),
+        *("max_attempts", "reserve_etb", "trace_id", "created_by_id"),
+    )
     values = {name: getattr(task, name) for name in kept} | changes
-    return Task.objects.create(
+    return Task(
         **values,
         status=TaskStatus.PENDING,
-        attempt=task.attempt + 1,
+        attempt=min(task.attempt + 1, MOST_ATTEMPTS),
         parent_task=task,
-        created_by=task.created_by,
         not_before=not_before,
     )

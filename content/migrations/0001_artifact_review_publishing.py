@@ -1,14 +1,18 @@
-import audit.base
-import audit.triggers
+import datetime
+import re
+
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.lookups
 import django.utils.timezone
 import pgtrigger.compiler
 import pgtrigger.migrations
-import re
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.base
+import audit.exact_json
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -67,8 +71,26 @@ class Migration(migrations.Migration):
                 ),
                 ("version", models.IntegerField(help_text="Counts from 1 along a task and its retries.")),
                 ("content_ref", models.TextField(help_text="A key in the content store, or an https or s3 reference.")),
-                ("metadata", models.JSONField(blank=True, help_text="What the maker tells about it.", null=True)),
-                ("sources", models.JSONField(blank=True, help_text="What it rests on.", null=True)),
+                (
+                    "metadata",
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="What the maker tells about it.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "sources",
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="What it rests on.",
+                        null=True,
+                    ),
+                ),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -131,8 +153,22 @@ class Migration(migrations.Migration):
                         decimal_places=3, help_text="From 0 to 1; a person's decision has 1.000.", max_digits=4
                     ),
                 ),
-                ("reasons", models.JSONField(help_text="Why.")),
-                ("policy_hits", models.JSONField(blank=True, help_text="The policies that it touches.", null=True)),
+                (
+                    "reasons",
+                    audit.exact_json.ExactJSONField(
+                        decoder=audit.exact_json.ExactDecoder, encoder=audit.exact_json.ExactEncoder, help_text="Why."
+                    ),
+                ),
+                (
+                    "policy_hits",
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="The policies that it touches.",
+                        null=True,
+                    ),
+                ),
                 (
                     "next_action",
                     models.TextField(
@@ -509,8 +545,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "metadata",
-                    models.JSONField(
-                        blank=True, help_text="Duration, resolution, external_url and the like.", null=True
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="Duration, resolution, external_url and the like.",
+                        null=True,
                     ),
                 ),
                 (
@@ -564,6 +604,24 @@ class Migration(migrations.Migration):
                 condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
                 name="artifact_content_sha256_check",
                 violation_error_message="content_sha256 must be 64 lowercase hex digits.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="artifact",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("created_at__isnull", True),
+                    (
+                        "created_at__range",
+                        (
+                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="artifact_times_check",
+                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         migrations.AddConstraint(
@@ -641,8 +699,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c554807894614192456dbcd5194658d304eca2af",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="c8b1aaba675829fa211e818a51cfab997bc4db0f",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -738,6 +796,24 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("created_at__isnull", True),
+                    (
+                        "created_at__range",
+                        (
+                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="review_decision_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reviewdecision",
+            constraint=models.CheckConstraint(
                 condition=models.Q(("reviewer_type__in", ["judge", "human"])),
                 name="review_decision_reviewer_type_check",
                 violation_error_message="reviewer_type must be one of: judge, human.",
@@ -794,8 +870,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="93cf9a92659f5f38d3dfe56eb421334fe6ed5539",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="c7eada176882c7554a8544aadf0df73a0c204afe",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -886,6 +962,70 @@ class Migration(migrations.Migration):
             model_name="publishrecord",
             constraint=models.CheckConstraint(
                 condition=models.Q(
+                    models.Q(
+                        ("created_at__isnull", True),
+                        (
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("published_at__isnull", True),
+                        (
+                            "published_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("scheduled_for__isnull", True),
+                        (
+                            "scheduled_for__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("lease_expires_at__isnull", True),
+                        (
+                            "lease_expires_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("claimed_at__isnull", True),
+                        (
+                            "claimed_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                ),
+                name="publish_record_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="publishrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
                     models.Q(("lease_expires_at", None), ("lease_id", None)),
                     models.Q(("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "queued")),
                     _connector="OR",
@@ -963,8 +1103,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="4cb67a989f1e18fab34f97a8d7b83a440b0e3d2c",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="81085fb1f593510b42731767040c52089f55fd7e",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -980,8 +1120,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="4f1ec851272398e07d95a6c5836ae545d62ad454",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="01c32bccbb7b31fcb250540d5d74dbc01cc534b0",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1028,9 +1168,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    declare="DECLARE allowed boolean;",
-                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="9f4c9d30bed787ea5497015e6cfcd45216b5684a",
+                    declare="DECLARE allowed boolean; present integer;",
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF OLD.lease_epoch < present THEN\n                            RAISE EXCEPTION 'this post was handed out before a halt' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_epoch_fence';\n                        END IF;\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="3fc0cc6dd11fdf1db648d37b010542913bb0bc88",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_9e410",
@@ -1146,8 +1286,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="8a4ad9cb6e79ed4b4d21bbfe781c80257f449599",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e3a8cb38127896108767184bc5cc4c28d2953dc0",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1163,8 +1303,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="ad0d98eddc5922c97f30fa30ba292dc41f08e1c7",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="4f09fe56293abbf0048f60912c130a1dac352a72",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1218,6 +1358,24 @@ class Migration(migrations.Migration):
                 violation_error_message="metadata must be a JSON object or array.",
             ),
         ),
+        migrations.AddConstraint(
+            model_name="videoasset",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("created_at__isnull", True),
+                    (
+                        "created_at__range",
+                        (
+                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="video_asset_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name="videoasset",
             trigger=pgtrigger.compiler.Trigger(
@@ -1269,8 +1427,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="8e4e70d474c1fb4c01ea507e980ce771c1d96d1b",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="9fbc3cc7d1dc0655bc78310fd238876a5141e7d1",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1286,8 +1444,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="cafa45a84cf89c017365b1ac82aee0107c8da2dd",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="3cd6ae3b2c7599934f33ec840fd8758bae3c5140",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",

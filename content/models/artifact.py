@@ -17,8 +17,10 @@ from audit.base import (
     json_shaped,
     one_of,
     sha256_shaped,
+    times_within_reach,
 )
 from audit.choices import EntityType
+from audit.exact_json import ExactJSONField
 from audit.triggers import IMMUTABLE, MUTABLE, DefinerGuard, Transitions, refusal
 from campaigns.models import Campaign, Task
 from content.choices import VIDEO_INITIAL, VIDEO_TRANSITIONS, ArtifactType, VideoStatus
@@ -33,8 +35,8 @@ class Artifact(AuditedModel):
     artifact_type = models.TextField(choices=ArtifactType, help_text="What it is.")
     version = models.IntegerField(help_text="Counts from 1 along a task and its retries.")
     content_ref = models.TextField(help_text="A key in the content store, or an https or s3 reference.")
-    metadata = models.JSONField(null=True, blank=True, help_text="What the maker tells about it.")
-    sources = models.JSONField(null=True, blank=True, help_text="What it rests on.")
+    metadata = ExactJSONField(null=True, blank=True, help_text="What the maker tells about it.")
+    sources = ExactJSONField(null=True, blank=True, help_text="What it rests on.")
     created_at = CreatedAtField()
     content_sha256 = Sha256Field(
         help_text="SHA-256 of what is reviewed and published; of the reference when nobody gave the content's."
@@ -49,6 +51,7 @@ class Artifact(AuditedModel):
             one_of("artifact_type", "artifact", ArtifactType),
             at_least("version", "artifact", 1),
             sha256_shaped("content_sha256", "artifact"),
+            times_within_reach("artifact", "created_at"),
             json_shaped("metadata", "artifact"),
             json_shaped("sources", "artifact"),
             models.UniqueConstraint(
@@ -110,7 +113,7 @@ class VideoAsset(AuditedModel):
     tier = models.TextField(null=True, blank=True, help_text="The quality that was asked for.")
     character_reference_id = models.TextField(null=True, blank=True, help_text="The look that it keeps.")
     status = models.TextField(choices=VideoStatus, help_text="Where it stands.")
-    metadata = models.JSONField(null=True, blank=True, help_text="Duration, resolution, external_url and the like.")
+    metadata = ExactJSONField(null=True, blank=True, help_text="Duration, resolution, external_url and the like.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
 
@@ -118,7 +121,11 @@ class VideoAsset(AuditedModel):
 
     class Meta:
         db_table = "video_asset"
-        constraints = [one_of("status", "video_asset", VideoStatus), json_shaped("metadata", "video_asset")]
+        constraints = [
+            one_of("status", "video_asset", VideoStatus),
+            json_shaped("metadata", "video_asset"),
+            times_within_reach("video_asset", "created_at"),
+        ]
         indexes = [
             models.Index(fields=["agent"], name="idx_video_asset_agent"),
             models.Index(fields=["task"], name="idx_video_asset_task"),

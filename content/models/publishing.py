@@ -1,5 +1,7 @@
 """Posts: what leaves for a platform, and what is already out."""
 
+from datetime import datetime
+
 import pgtrigger
 from django.db import models
 from django.db.models import Q
@@ -15,9 +17,11 @@ from audit.base import (
     at_least,
     one_of,
     sha256_shaped,
+    times_within_reach,
 )
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
+from campaigns.choices import TaskStatus
 from campaigns.models import Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
@@ -41,6 +45,16 @@ class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
 
     def queued(self) -> "PublishRecordQuerySet":
         return self.filter(status=PublishStatus.QUEUED)
+
+    def ready(self, now: datetime) -> "PublishRecordQuerySet":
+        """What may leave, as far as the post and its task say; whether its campaign runs is asked under a lock."""
+        return self.queued().filter(
+            Q(scheduled_for=None) | Q(scheduled_for__lte=now),
+            hold=None,
+            lease_id=None,
+            decision__isnull=False,
+            artifact__task__status=TaskStatus.DONE,
+        )
 
     def mark_unknown(self, action: str) -> "list[PublishRecord]":
         """What a publisher holds right now may still appear: a person has to look before anything is tried again."""
@@ -100,6 +114,9 @@ class PublishRecord(AuditedModel):
             one_of("hold", "publish_record", Hold),
             at_least("attempt", "publish_record", 0),
             sha256_shaped("content_sha256", "publish_record"),
+            times_within_reach(
+                "publish_record", "created_at", "published_at", "scheduled_for", "lease_expires_at", "claimed_at"
+            ),
             models.CheckConstraint(
                 name="publish_record_lease_check",
                 condition=Q(lease_id=None, lease_expires_at=None)
@@ -158,7 +175,7 @@ class PublishRecord(AuditedModel):
             DefinerGuard(
                 name="lease",
                 operation=pgtrigger.Update,
-                declare=[("allowed", "boolean")],
+                declare=[("allowed", "boolean"), ("present", "integer")],
                 func=f"""
                     IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,
                         NEW.adopted) IS DISTINCT FROM
@@ -170,6 +187,11 @@ class PublishRecord(AuditedModel):
                         {refusal("publish_record", "lease_epoch_stamped", "a post''s epoch is stamped, not written")}
                     END IF;
                     IF NEW.status = 'published' AND OLD.status <> 'published' THEN
+                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s
+                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
+                        IF OLD.lease_epoch < present THEN
+                            {refusal("publish_record", "epoch_fence", "this post was handed out before a halt")}
+                        END IF;
                         {DECISION_ALLOWS}
                         IF NOT allowed THEN
                             {refusal("publish_record", "decision_allows", "the approval was taken back")}

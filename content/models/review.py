@@ -18,9 +18,11 @@ from audit.base import (
     json_shaped,
     one_of,
     sha256_shaped,
+    times_within_reach,
 )
 from audit.choices import EntityType
 from audit.context import TRACE_ID
+from audit.exact_json import ExactJSONField
 from audit.triggers import IMMUTABLE, MUTABLE, DefinerGuard, Transitions, refusal
 from campaigns.models import Campaign, Task
 from content.choices import (
@@ -45,8 +47,8 @@ class ReviewDecision(AuditedModel):
     confidence_score = models.DecimalField(
         max_digits=4, decimal_places=3, help_text="From 0 to 1; a person's decision has 1.000."
     )
-    reasons = models.JSONField(help_text="Why.")
-    policy_hits = models.JSONField(null=True, blank=True, help_text="The policies that it touches.")
+    reasons = ExactJSONField(help_text="Why.")
+    policy_hits = ExactJSONField(null=True, blank=True, help_text="The policies that it touches.")
     next_action = models.TextField(choices=NextAction, help_text="What follows.")
     reviewer_type = models.TextField(choices=ReviewerType, help_text="Who decided.")
     reviewer_id = models.TextField(null=True, blank=True, help_text="user:<id>, or the judge's agent.")
@@ -70,6 +72,7 @@ class ReviewDecision(AuditedModel):
             json_shaped("policy_hits", "review_decision"),
             one_of("next_action", "review_decision", NextAction),
             sha256_shaped("artifact_sha256", "review_decision"),
+            times_within_reach("review_decision", "created_at"),
             one_of("reviewer_type", "review_decision", ReviewerType),
         ]
         indexes = [

@@ -1,7 +1,7 @@
 """The verbs of content: made, decided, published; one function each, called by every door."""
 
 from content.services.artifacts import store_content, submit_artifact
-from content.services.publishing import publish_failed, publish_succeeded, queue_posts
+from content.services.publishing import claim_posts, publish_failed, publish_succeeded, queue_posts
 from content.services.review import (
     decide_artifact,
     decide_review_item,
@@ -12,6 +12,7 @@ from content.services.review import (
 )
 
 __all__ = [
+    "claim_posts",
     "decide_artifact",
     "decide_review_item",
     "open_missing_review_items",

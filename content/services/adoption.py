@@ -43,6 +43,7 @@ def campaign_to_adopt_into(*, name: str, platform: str, actor: Actor) -> tuple[C
     name = name.strip()
     if not name or "\x00" in name:
         raise Invalid("Give the name of a campaign.")
+    _take_turns("campaign", name)  # names are not unique: without it, each of several adoptions would make its own
     found = list(Campaign.objects.filter(name=name, deleted_at=None)[:2])
     if len(found) == 2:
         raise Conflict(f"More than one campaign is called “{name}”; give one of them another name first.")
@@ -56,9 +57,19 @@ def campaign_to_adopt_into(*, name: str, platform: str, actor: Actor) -> tuple[C
                 status=CampaignStatus.ACTIVE,
             )
         return made, True
-    if found[0].status in {CampaignStatus.STOPPED, CampaignStatus.COMPLETED}:
-        raise Conflict(f"Campaign “{name}” is {found[0].state}; it takes no more posts.")
+    _refuse_when_over(name, found[0].status)
     return found[0], False
+
+
+def _refuse_when_over(name: str, status: str) -> None:
+    if status in {CampaignStatus.STOPPED, CampaignStatus.COMPLETED}:
+        raise Conflict(f"Campaign “{name}” is {CampaignStatus(status).label}; it takes no more posts.")
+
+
+def _take_turns(what: str, name: str) -> None:
+    """Until this transaction ends, others who ask for the same wait here, and then see what we made."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('gatehouse.adopt.' || %s), hashtext(%s))", [what, name])
 
 
 @transaction.atomic
@@ -79,9 +90,8 @@ def adopt_posts(*, campaign: Campaign, agent: Agent, platform: str, posts: Seque
     Each is walked through its legal states: a task that was claimed and done, the artifact that it made, and a record
     that was queued and published. No approval is invented: the records say `adopted`.
     """
-    with connection.cursor() as cursor:  # two adoptions of one platform take turns, instead of colliding on an id
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('gatehouse.adopt'), hashtext(%s))", [platform])
-    share_campaign(campaign.pk)
+    _take_turns("platform", platform)  # two adoptions would collide on an id
+    _refuse_when_over(campaign.name, share_campaign(campaign.pk))  # a long file meets a stop on its way
     wanted = {post.platform_post_id: post for post in reversed(posts)}  # a post's first row in the file counts
     known = PublishRecord.objects.filter(platform=platform, platform_post_id__in=wanted)
     for known_id in known.values_list("platform_post_id", flat=True):

@@ -5,8 +5,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import transaction
-from django.db.models import Max
+from django.db import connection, transaction
 
 from audit.context import Actor, acting
 from audit.errors import Conflict, Invalid
@@ -67,10 +66,12 @@ def submit_artifact(
 
 def _next_version(task: Task, artifact_type: str) -> int:
     """Versions go on along a task's earlier attempts, so that a retry of version 2 is version 3."""
-    attempts = [task.pk]
-    parent = task.parent_task
-    while parent is not None:
-        attempts.append(parent.pk)
-        parent = parent.parent_task
-    made = Artifact.objects.filter(task__in=attempts, artifact_type=artifact_type).aggregate(last=Max("version"))
-    return (made["last"] or 0) + 1
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE attempt AS (SELECT task_id, parent_task_id FROM task WHERE task_id = %s"
+            " UNION SELECT t.task_id, t.parent_task_id FROM task t JOIN attempt a ON t.task_id = a.parent_task_id)"
+            " SELECT COALESCE(max(version), 0) + 1 FROM artifact JOIN attempt USING (task_id) WHERE artifact_type = %s",
+            [task.pk, artifact_type],
+        )
+        (version,) = cursor.fetchone()
+    return int(version)

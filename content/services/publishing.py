@@ -1,12 +1,14 @@
 """Posts: queued by an approval, and what became of them."""
 
-from datetime import datetime
+import uuid
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils import timezone
 
 from audit.context import Actor, acting
 from audit.errors import Conflict
-from campaigns.services.locks import share_campaign
+from campaigns.services.locks import share_campaign, share_running
 from content.choices import PUBLISHABLE, DisclosureLevel, PublishStatus
 from content.models import PublishRecord, ReviewDecision
 
@@ -42,13 +44,33 @@ def queue_posts(
         )
 
 
+@transaction.atomic
+def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: int = 300) -> list[PublishRecord]:
+    """Hand out posts that may leave now; each to one publisher only.
+
+    A post may leave when an approval allows it, its task is done (so that the time to take it back is over), its time
+    has come, nothing holds it, and its campaign runs.
+    """
+    now = timezone.now()
+    ready = PublishRecord.objects.ready(now).filter(platform=platform)
+    running = share_running(list(ready.order_by().values_list("campaign_id", flat=True).distinct()))
+    posts = ready.filter(campaign__in=running).order_by("scheduled_for", "created_at", "publish_id")
+    with acting(actor):
+        return [
+            record.change("claim", lease_id=uuid.uuid4(), lease_expires_at=now + timedelta(seconds=lease_seconds))
+            for record in posts.select_for_update(skip_locked=True, of=("self",))[:limit]
+        ]
+
+
 def _settle(record: PublishRecord, action: str, actor: Actor, **values: object) -> PublishRecord:
+    """What became of a post, told by the publisher that still holds it."""
     with transaction.atomic(), acting(actor):
         share_campaign(record.campaign_id)
-        settled = PublishRecord.objects.queued().filter(pk=record.pk, lease_id=record.lease_id).change(action, **values)
+        held = PublishRecord.objects.queued().filter(pk=record.pk, lease_id=record.lease_id, lease_id__isnull=False)
+        settled = held.change(action, **values)
     if not settled:
         record.refresh_from_db()
-        raise Conflict(f"This post is {record.get_status_display()} already, or with another publisher.")
+        raise Conflict(f"This post is {record.get_status_display()}, and not yours; nothing was changed.")
     return settled[0]
 
 

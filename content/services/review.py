@@ -4,6 +4,7 @@ An approval by a person queues the posts at once but lets them leave only after 
 in review. `settle_decisions` ends that wait.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
 from audit.errors import Conflict, Invalid, NotAllowed
@@ -30,8 +32,10 @@ from content.choices import (
     ReviewItemStatus,
     ReviewReason,
 )
-from content.models import Artifact, ReviewDecision, ReviewItem
+from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services.publishing import queue_posts
+
+log = logging.getLogger(__name__)
 
 PERMISSION = "content.decide_reviewitem"
 MINUTES_A_YEAR = 525_600
@@ -58,7 +62,7 @@ class ReviewPolicy:
 
 
 def _within(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and low <= value <= high
 
 
 @transaction.atomic
@@ -75,11 +79,15 @@ def decide_artifact(
     """A judge's decision on an artifact in review, and what follows from it under the campaign's policy.
 
     A confident approval without policy hits is published; a rejection is tried again; everything else is put before a
-    person.
+    person. What people were asked is theirs: a judge that comes later is refused.
     """
     task = _lock_in_review(artifact)
     if judge.pk == task.agent_id:
         raise NotAllowed("A judge does not decide on its own work.")
+    if not Agent.objects.filter(pk=judge.pk, status=AgentStatus.ACTIVE).exists():
+        raise NotAllowed(f"Judge “{judge}” is not active.")
+    if ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN).exists():
+        raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
     reason = _why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
     with acting(actor):
         decided = ReviewDecision.objects.create(
@@ -98,7 +106,8 @@ def decide_artifact(
         if reason:
             open_review_item(artifact=artifact, reason=reason, risk=1 - confidence)
         elif decision == Decision.APPROVE:
-            _finish(decided, actor)
+            queue_posts(decision=decided, actor=actor)
+            _finish_when_all_approved(task, timezone.now())
         else:
             _reject(decided, actor)
     return decided
@@ -297,48 +306,74 @@ def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
         )
 
 
-def _finish(decision: ReviewDecision, actor: Actor) -> None:
-    """An approval takes effect: the task is done, and its posts may leave."""
-    _leave_review(decision, "approve", status=TaskStatus.DONE)
-    queue_posts(decision=decision, actor=actor)
+def _finish_when_all_approved(task: Task, now: datetime) -> bool:
+    """The task is done, and its posts may leave, when the latest version of each thing it made is approved for good."""
+    latest = {artifact.artifact_type: artifact for artifact in task.artifacts.order_by("version")}
+    if not all(_is_approved(artifact, now - undo_time()) for artifact in latest.values()):
+        return False
+    return _leave_review(task, "approve", status=TaskStatus.DONE) is not None
 
 
-def _reject(decision: ReviewDecision, actor: Actor) -> None:
-    """A rejection takes effect: this attempt has failed, and the next one is told why."""
+def _is_approved(artifact: Artifact, decided_before: datetime) -> bool:
+    """By the person who was asked, and too long ago to be taken back; or by a judge, where no person was."""
+    items = ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN)
+    if items.exists():
+        return items.filter(
+            status=ReviewItemStatus.DECIDED,
+            decision__decision=Decision.APPROVE,
+            decision__created_at__lte=decided_before,
+        ).exists()
+    return artifact.decisions.filter(decision=Decision.APPROVE, next_action=NextAction.PUBLISH).exists()
+
+
+def _reject(decision: ReviewDecision, actor: Actor) -> bool:
+    """A rejection takes effect: the attempt has failed with all that it made, and the next one is told why."""
     why = "; ".join(str(reason) for reason in decision.reasons)
-    failed = _leave_review(decision, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
-    if failed is not None:
-        retry_task(task=failed, actor=actor, feedback=why)
+    failed = _leave_review(decision.task, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
+    if failed is None:
+        return False
+    ReviewItem.objects.filter(task=failed).withdraw("reject")
+    PublishRecord.objects.filter(artifact__task=failed).drop("reject", f"Another part of the work was rejected: {why}")
+    retry_task(task=failed, actor=actor, feedback=why)
+    return True
 
 
-def _leave_review(decision: ReviewDecision, action: str, **values: object) -> Task | None:
-    changed = Task.objects.filter(pk=decision.task_id, status=TaskStatus.REVIEW).change(action, **values)
+def _leave_review(task: Task, action: str, **values: object) -> Task | None:
+    changed = Task.objects.filter(pk=task.pk, status=TaskStatus.REVIEW).change(action, **values)
     return changed[0] if changed else None
 
 
 def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
-    """Let people's decisions whose undo time is over take effect; returns how many.
+    """Let people's decisions whose undo time is over take effect; returns how many tasks left the review by it.
 
-    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest.
+    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest, and
+    one row that cannot be settled keeps nobody else's decision waiting.
     """
-    over = (now or timezone.now()) - undo_time()
+    now = now or timezone.now()
     due = ReviewItem.objects.filter(
         status=ReviewItemStatus.DECIDED,
         task__status=TaskStatus.REVIEW,
-        decision__created_at__lte=over,
+        decision__created_at__lte=now - undo_time(),
         decision__decision__in=[Decision.APPROVE, Decision.REJECT],
     )
-    return sum(_settle_one(pk, actor) for pk in due.values_list("pk", flat=True))
+    settled = 0
+    for item_id in due.values_list("pk", flat=True):
+        try:
+            settled += _settle_one(item_id, actor, now)
+        except Exception:
+            log.exception("The decision on review item %s could not be settled", item_id)
+    return settled
 
 
 @transaction.atomic
-def _settle_one(item_id: UUID, actor: Actor) -> bool:
+def _settle_one(item_id: UUID, actor: Actor, now: datetime) -> bool:
     task, item = _lock(item_id)
     if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
         return False  # taken back, or settled by another run
     with acting(actor):
-        (_finish if item.decision.decision == Decision.APPROVE else _reject)(item.decision, actor)
-    return True
+        if item.decision.decision == Decision.REJECT:
+            return _reject(item.decision, actor)
+        return _finish_when_all_approved(task, now)
 
 
 def open_missing_review_items(*, actor: Actor) -> int:

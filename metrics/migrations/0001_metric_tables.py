@@ -1,11 +1,13 @@
-import audit.base
-import audit.operations
-import audit.triggers
 import django.db.models.deletion
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
+
+import audit.base
+import audit.exact_json
+import audit.operations
+import audit.triggers
 
 
 class Migration(migrations.Migration):
@@ -201,7 +203,14 @@ class Migration(migrations.Migration):
                 ("range_end", models.DateTimeField(help_text="The first instant of the next.")),
                 ("row_count", models.BigIntegerField(help_text="Rows in the month.")),
                 ("byte_count", models.BigIntegerField(help_text="Bytes in all files.")),
-                ("files", models.JSONField(help_text="Each file with its SHA-256.")),
+                (
+                    "files",
+                    audit.exact_json.ExactJSONField(
+                        decoder=audit.exact_json.ExactDecoder,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="Each file with its SHA-256.",
+                    ),
+                ),
                 ("schema_fingerprint", models.TextField(help_text="Which columns they have.")),
                 (
                     "state",
@@ -310,8 +319,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'create', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="acb7d62a1d603899a7ececf21710a35926c94cb6",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="c9ffe707655e64df21cd67baae7d6b22102687e8",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -327,8 +336,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'update', 'sql',\n                   'info', NULL, c.changes\n            FROM new_rows n JOIN old_rows o ON o.metric_archive_id = n.metric_archive_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="aa4ac781e2fcffb4628f554d9540d66b8cef96b9",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.metric_archive_id = n.metric_archive_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="9323218efda13b3efbc0e8d13249e59d21f97460",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -635,8 +644,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes)\n            SELECT n_content_task.trace_id, 'system', 'sql:' || session_user, 'metric_event', n.event_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes\n            FROM new_rows n LEFT JOIN \"artifact\" n_content ON n_content.artifact_id = n.content_id LEFT JOIN \"task\" n_content_task ON n_content_task.task_id = n_content.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="f240ff062d1e49e4414469d7ec7ceec7367ef94b",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_content_task.trace_id, 'system', 'sql:' || session_user, 'metric_event', n.event_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_content ON n_content.artifact_id = n.content_id LEFT JOIN \"task\" n_content_task ON n_content_task.task_id = n_content.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e52962bf223f4a7977949e660561f3abe790f7db",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",

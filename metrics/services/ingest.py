@@ -13,11 +13,11 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from audit.context import Actor
+from audit.context import Actor, current
 from content.choices import PublishStatus
 from content.post_file import Reject
 from metrics.choices import MetricType
-from metrics.partitions import EVENTS, Month, closed, existing
+from metrics.partitions import EARLIEST, EVENTS, Month, closed, existing, this_month
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ MERGE = """
                lag(s.total) OVER post AS previous_total, lag(s.observed_at) OVER post AS previous_at
         FROM metric_staging s
         JOIN publish_record p ON p.platform = %(platform)s AND p.platform_post_id = s.platform_post_id
+                             AND p.status = %(published)s
         JOIN artifact a ON a.artifact_id = p.artifact_id
         JOIN task t ON t.task_id = a.task_id
         LEFT JOIN metric_counter k
@@ -117,9 +118,9 @@ MERGE = """
         RETURNING 1
     ), audited AS (
         INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,
-                               campaign_id, changes)
-        SELECT r.trace_id, %(actor_type)s, %(actor_id)s, 'metric_event', e.event_id::text, 'ingest', %(source)s, 'info',
-               e.campaign_id, audit_changes('{}', to_jsonb(e), '{}')
+                               campaign_id, changes, created_at)
+        SELECT r.trace_id, %(actor_type)s, %(actor_id)s, 'metric_event', e.event_id::text, 'ingest', %(tool)s, 'info',
+               e.campaign_id, audit_changes('{}', to_jsonb(e), '{}'), clock_timestamp()
         FROM events e JOIN risen r USING (event_id, observed_at)
     )
     SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM corrections)
@@ -139,6 +140,7 @@ def ingest_batch(*, observations: Sequence[Observation], platform: str, source: 
         "published": PublishStatus.PUBLISHED,
         "actor_type": actor.type,
         "actor_id": actor.id,
+        "tool": current().tool_name,
     }
     with connection.cursor() as cursor:
         cursor.execute(STAGING)
@@ -174,12 +176,18 @@ def _with_month(observations: Sequence[Observation]) -> tuple[list[Observation],
     good, bad = [], {}
     for row in observations:
         month = Month.of(row.observed_at)
-        if month in present:
+        if month in present and month not in gone:  # a month that is being archived is still there
             good.append(row)
-        elif month in gone:
-            bad[row.line] = Reject(row.line, f"{month} was archived; restore it first.")
         else:
-            bad[row.line] = Reject(
-                row.line, f"there is no month {month} yet; make it: manage.py rotate_partitions --from {month}"
-            )
+            bad[row.line] = Reject(row.line, _why_not(month, gone))
     return good, list(bad.values())
+
+
+def _why_not(month: Month, gone: set[Month]) -> str:
+    if month in gone:
+        return f"{month} is closed, since it was or is being archived; restore it first."
+    if month < EARLIEST:
+        return f"{month} lies before {EARLIEST.year}."
+    if month > this_month().plus(EVENTS.ahead):
+        return f"{month} lies in the future."
+    return f"there is no month {month} yet; make it: manage.py rotate_partitions --from {min(month, this_month())}"

@@ -26,6 +26,7 @@ from content.choices import Hold, PublishStatus, ReviewItemStatus
 from content.models import PublishRecord
 from tests.factories import (
     claimed_task,
+    make_artifact,
     make_campaign,
     make_task,
     make_user,
@@ -83,7 +84,9 @@ def test_a_pause_lets_work_finish_and_starts_none() -> None:
     waiting = make_task(campaign=running.campaign, agent=running.agent)
     control(CampaignVerb.PAUSE, running.campaign)
     assert claim_tasks(agent=running.agent, actor=worker(running)) == []
-    assert complete_task(task=running, actor=worker(running)).status == TaskStatus.REVIEW
+    with pytest.raises(Conflict, match="nothing to review yet"):
+        complete_task(task=running, actor=worker(running))
+    assert make_artifact(task=running).task.status == TaskStatus.REVIEW
     waiting.refresh_from_db()
     assert waiting.status == TaskStatus.PENDING
 

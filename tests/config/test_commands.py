@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from accounts.models import User
 from audit.models import AuditLog
 from campaigns.models import Campaign
+from config.management.commands import run_due
 from content.models import PublishRecord, ReviewItem
 from metrics.models import MetricEvent
+from tests.factories import make_campaign
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +41,38 @@ def test_the_demo_is_small_believable_and_loaded_once() -> None:
         assert model.objects.count() <= created
     with pytest.raises(CommandError, match="people here already"):
         call_command("load_demo")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), OperationalError("the server is gone\nreally")])
+@pytest.mark.django_db
+def test_a_step_of_run_due_that_fails_does_not_keep_the_others_from_running(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(**options: object) -> int:
+        raise error
+
+    for failed in range(len(run_due.STEPS)):
+        steps = [
+            (done, doing, failing if number == failed else lambda **options: 2)
+            for number, (done, doing, _) in enumerate(run_due.STEPS)
+        ]
+        monkeypatch.setattr(run_due, "STEPS", steps)
+        out = StringIO()
+        with pytest.raises(CommandError, match=f"^What failed: {steps[failed][1]}; the lines above say why.$"):
+            call_command("run_due", stdout=out)
+        assert out.getvalue().count("2 ") == len(steps) - 1
+        assert f"{steps[failed][1].capitalize()} failed" in caplog.text
+    assert "really" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_dbshell_speaks_as_one_whose_statements_are_audited(capfd: pytest.CaptureFixture[str]) -> None:
+    campaign = make_campaign(name="Before")
+    statement = f"UPDATE campaign SET name = 'After' WHERE campaign_id = '{campaign.pk}'"
+    call_command("dbshell", "--", "--no-psqlrc", "-c", statement)
+    assert capfd.readouterr().out.strip() == "UPDATE 1"
+    row = AuditLog.objects.get(entity_type="campaign", action="update", entity_id=str(campaign.pk))
+    assert (row.tool_name, row.changes["name"]) == ("sql", ["Before", "After"])
 
 
 @pytest.mark.django_db

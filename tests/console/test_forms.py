@@ -62,7 +62,7 @@ def test_a_campaign_is_made_as_its_person(sign_in) -> None:
         ({"constraints": '{"a": "\\u0000"}'}, "(NUL)"),
         ({"constraints": '{"a": "\\ud800"}'}, "cannot be stored"),
         ({"constraints": '{"a": NaN}'}, "JSON has no NaN"),
-        ({"constraints": '{"a": 1e999}'}, "cannot be stored"),
+        ({"constraints": '{"a": 1e999}'}, "number that is too long"),
         ({"constraints": "[" * 5000 + "]" * 5000}, "nested too deeply"),
         ({"constraints": "[" * 100 + "]" * 100}, "nested too deeply"),
         ({"constraints": '{"a": ' + "9" * 5000 + "}"}, "number that is too long"),

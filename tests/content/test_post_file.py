@@ -55,6 +55,45 @@ def test_an_unclosed_quote_that_another_one_closes_costs_only_the_broken_lines()
     assert [name for _, name in found if len(name) == 1] == ["b", "d"]
 
 
+@pytest.mark.parametrize(
+    "last", [b'w4,A TV of 27",2017-11-14,999\n', b'w4,"27""",2017-11-14,999\n', b'w4,"","2017-11-14",999\n']
+)
+@pytest.mark.parametrize("between", [0, 2, 30])
+def test_a_stray_quote_that_a_later_one_seems_to_close_swallows_no_good_line(last: bytes, between: int) -> None:
+    good = [f"g{n}" for n in range(between)]
+    found = lines(
+        b'w1,"Broken title,2017-11-14,5\n' + b"".join(b"%s,t,2017-11-14,5\n" % g.encode() for g in good) + last
+    )
+    assert found[0] == (2, "a quote is opened and not closed.")
+    assert [name for _, name in found[1:]] == [*good, "w4"]
+
+
+def test_a_first_column_may_go_on_over_lines_too() -> None:
+    (row,) = read(b'"two\nlines",a,2017-11-14,5\n', b"title,platform_post_id,observed_at,views\n")
+    assert isinstance(row, Record)
+    assert (row.values["title"], post_id(row)) == ("two\nlines", "a")
+
+
+@pytest.mark.parametrize("character", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e")
+def test_only_a_line_feed_ends_a_line(character: str) -> None:
+    (plain, quoted) = read(f'a,x{character}y,2017-11-14,5\nb,"x{character}y",2017-11-14,5\n'.encode())
+    assert isinstance(plain, Record)
+    assert isinstance(quoted, Record)
+    assert plain.values["title"] == quoted.values["title"] == f"x{character}y"
+
+
+def test_a_long_field_is_read_whole() -> None:
+    (row,) = read(b"a," + b"x" * 200_000 + b",2017-11-14,5\n")
+    assert isinstance(row, Record)
+    assert len(row.values["title"]) == 200_000
+
+
+def test_the_header_in_any_case_and_with_unnamed_columns() -> None:
+    (row,) = read(b"a,2017-11-14,5,,\n", b"Platform_Post_ID, OBSERVED_AT,Views,,\n")
+    assert isinstance(row, Record)
+    assert row.values == {"platform_post_id": "a", "observed_at": "2017-11-14", "views": "5"}
+
+
 def test_each_kind_of_broken_line_is_reported_and_the_rest_goes_in() -> None:
     body = (
         b"a,t,2017-11-14,5\n"
@@ -85,7 +124,7 @@ def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     [
         (b"", "is empty"),
         (b"title,views\nx,1\n", "has no column platform_post_id, observed_at"),
-        (b"platform_post_id,observed_at,views,views\n", "names a column twice"),
+        (b"platform_post_id,observed_at,views,Views\n", "names a column twice"),
         (b"\xff\xfe\n", "does not begin with a header"),
         (b"PK\x03\x04\x00\n", "does not begin with a header"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from agents.models import Agent
 from audit.context import Actor
 from audit.errors import Conflict, Invalid, NotAllowed
 from audit.models import AuditLog
@@ -17,8 +18,10 @@ from config.groups import ADMINISTRATOR, AUDITOR, OPERATOR, REVIEWER
 from content.choices import Decision, NextAction, PublishStatus, ReviewItemStatus, ReviewReason
 from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services import (
+    claim_posts,
     decide_review_item,
     open_missing_review_items,
+    publish_succeeded,
     settle_decisions,
     submit_artifact,
     undo_decision,
@@ -26,6 +29,7 @@ from content.services import (
 from content.services.review import ReviewPolicy
 from tests.factories import (
     PLANNER,
+    claimed_post,
     claimed_task,
     decided_item,
     judged,
@@ -265,6 +269,122 @@ def test_what_a_judge_left_to_people_in_plain_sql_is_put_before_them() -> None:
     assert open_missing_review_items(actor=CLOCK) == 0
     item = ReviewItem.objects.get(artifact=artifact)
     assert (item.reason, str(item.risk)) == (ReviewReason.LOW_CONFIDENCE, "0.600")
+
+
+@pytest.mark.parametrize("decision", list(Decision))
+def test_a_judge_does_not_decide_what_people_were_asked(decision: str) -> None:
+    waiting = waiting_item()
+    decided = decided_item(person=make_user(REVIEWER))
+    for item in (waiting, decided):
+        with pytest.raises(Conflict, match="a judge no longer decides"):
+            judged(artifact=item.artifact, decision=decision, confidence="0.99")
+        item.task.refresh_from_db()
+        assert item.task.status == TaskStatus.REVIEW
+
+
+def test_a_judge_that_is_suspended_decides_nothing() -> None:
+    judge = make_judge()
+    Agent.objects.filter(pk=judge.pk).change("suspend", status="suspended")
+    with pytest.raises(NotAllowed, match="is not active"):
+        judged(judge=judge)
+
+
+def two_artifacts() -> tuple[Artifact, Artifact]:
+    """A text and an image of one task, both in review."""
+    task = claimed_task()
+    image = submit_artifact(task=task, artifact_type="image", content=b"png", actor=worker(task))
+    return make_artifact(task=task), image
+
+
+def test_a_task_is_done_when_everything_that_it_made_is_approved() -> None:
+    text, image = two_artifacts()
+    judged(artifact=text, confidence="0.99")
+    text.task.refresh_from_db()
+    assert text.task.status == TaskStatus.REVIEW
+    assert claim_posts(platform="tiktok", actor=CLOCK, limit=9) == []  # no part leaves before the others
+    decide(waiting_item(artifact=image), Decision.APPROVE)
+    assert settle() == 1
+    text.task.refresh_from_db()
+    assert text.task.status == TaskStatus.DONE
+    PublishRecord.objects.queued().filter(artifact=image).change("test", scheduled_for=timezone.now())
+    assert len(claim_posts(platform="tiktok", actor=CLOCK, limit=9)) == 2
+
+
+def test_one_part_that_is_rejected_fails_the_attempt_with_all_its_parts() -> None:
+    text, image = two_artifacts()
+    judged(artifact=text, confidence="0.99")
+    item = waiting_item(artifact=image)
+    decide(item, Decision.REJECT)
+    assert settle() == 1
+    item.task.refresh_from_db()
+    assert item.task.status == TaskStatus.FAILED
+    assert set(PublishRecord.objects.filter(artifact=text).values_list("status", flat=True)) == {PublishStatus.FAILED}
+    assert Task.objects.filter(parent_task=item.task).count() == 1
+
+
+def test_an_item_of_another_part_is_withdrawn_when_one_is_rejected() -> None:
+    text, image = two_artifacts()
+    open_item = waiting_item(artifact=text)
+    judged(artifact=image, decision=Decision.REJECT)
+    open_item.refresh_from_db()
+    assert open_item.status == ReviewItemStatus.WITHDRAWN
+
+
+def test_a_post_leaves_only_after_the_undo_time_on_a_campaign_that_runs() -> None:
+    item = decided_item(person=make_user(REVIEWER))
+    assert claim_posts(platform="tiktok", actor=CLOCK) == []
+    settle()
+    posts = PublishRecord.objects.filter(artifact=item.artifact, platform="tiktok")
+    assert claim_posts(platform="tiktok", actor=CLOCK) == []  # its time has not come
+    posts.change("test", scheduled_for=timezone.now())
+    for held in ({"hold": "operator"}, {"hold": "outcome_unknown"}):
+        posts.change("test", **held)
+        assert claim_posts(platform="tiktok", actor=CLOCK) == []
+    posts.change("test", hold=None)
+    item.campaign.change("pause", status="paused")
+    assert claim_posts(platform="tiktok", actor=CLOCK) == []
+    item.campaign.change("resume", status="active")
+    (claimed,) = claim_posts(platform="tiktok", actor=CLOCK)
+    assert claim_posts(platform="tiktok", actor=CLOCK) == []
+    published = publish_succeeded(record=claimed, platform_post_id="7x", published_at=timezone.now(), actor=CLOCK)
+    assert (published.status, published.lease_id) == (PublishStatus.PUBLISHED, None)
+
+
+def test_what_was_not_handed_out_is_not_published() -> None:
+    record = queued_posts()[0]
+    with pytest.raises(Conflict, match="not yours"):
+        publish_succeeded(record=record, platform_post_id="7x", published_at=timezone.now(), actor=CLOCK)
+
+
+def test_a_post_that_was_handed_out_before_a_halt_is_not_marked_as_published_after_it() -> None:
+    record = claimed_post()
+    record.campaign.change("test", epoch=1)
+    with pytest.raises(IntegrityError, match="before a halt"), transaction.atomic():
+        record.change("publish", status=PublishStatus.PUBLISHED)
+
+
+def test_the_same_platform_twice_is_one_post() -> None:
+    item = waiting_item(campaign=make_campaign(target_platforms=["tiktok", "tiktok"]))
+    decide(item, Decision.APPROVE)
+    assert PublishRecord.objects.filter(artifact=item.artifact).count() == 1
+
+
+def test_one_decision_that_cannot_be_settled_keeps_no_other_waiting(caplog: Any) -> None:
+    person = make_user(REVIEWER)
+    broken, sound = decided_item(person=person), decided_item(person=person)
+    real = Task.objects.none().__class__.change
+
+    def change(self: Any, action: str, **values: Any) -> Any:
+        if action == "approve" and self.filter(pk=broken.task_id).exists():
+            raise OverflowError("a number without end")
+        return real(self, action, **values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(Task.objects.none()), "change", change)
+        assert settle() == 1
+    sound.task.refresh_from_db()
+    assert sound.task.status == TaskStatus.DONE
+    assert str(broken.pk) in caplog.text
 
 
 @pytest.mark.parametrize("change", ["content_sha256", "decision_id", "artifact_id"])

@@ -1,9 +1,12 @@
 """Real posts come in and real totals become events: the commands on the excerpt, and on files with broken lines."""
 
 import csv
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,13 @@ from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
 from agents.models import Agent
-from audit.context import Actor
+from audit.context import Actor, acting
+from audit.errors import Conflict
 from audit.models import AuditLog
 from campaigns.choices import TaskStatus
 from campaigns.models import Campaign, Task
 from content.models import Artifact, PublishRecord
+from content.services.adoption import Post, adopt_posts, adopting_agent, campaign_to_adopt_into
 from metrics.choices import ArchiveState, MetricType
 from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent, MetricRollup
 from metrics.partitions import AUDIT, EVENTS, Month, existing, months, months_ahead, rotate, this_month
@@ -236,8 +241,52 @@ def test_unknown_posts_are_rejected_with_what_to_do(capsys: Any, november: None)
     assert "adopt it first" in capsys.readouterr().err
 
 
-def test_an_archived_month_is_closed(capsys: Any) -> None:
-    month = Month(2020, 1)
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ("1969-12-31", "1969-12 lies before 1970."),
+        ("1999-01-01", "there is no month 1999-01 yet; make it: manage.py rotate_partitions --from 1999-01"),
+        ("2999-01-01", "2999-01 lies in the future."),
+        ("9999-12-31", "9999-12 lies in the future."),
+    ],
+)
+def test_a_row_without_its_month_is_told_what_can_be_done(when: str, reason: str) -> None:
+    post = published_post()
+    row = Observation(2, post.platform_post_id or "", datetime.fromisoformat(f"{when}T12:00Z"), MetricType.VIEWS, 1)
+    result = ingest_batch(observations=[row], platform=post.platform, source="test", actor=Actor.system("collector"))
+    assert [reject.reason for reject in result.rejects] == [reason]
+
+
+def test_a_post_that_is_not_out_has_no_events() -> None:
+    """A platform's id may be known while the post is still queued: a scheduled one, say."""
+    out = published_post()
+    queued = PublishRecord.objects.create(
+        campaign_id=out.campaign_id,
+        artifact=out.artifact,
+        platform="instagram",
+        platform_post_id="queued-1",
+        disclosure_level=out.disclosure_level,
+        status="queued",
+        adopted=True,
+        content_sha256=out.content_sha256,
+    )
+    result = observe(queued, (1, 100))
+    assert (result.events, len(result.rejects)) == (0, 1)
+    assert not MetricEvent.objects.exists()
+    assert not MetricCounter.objects.exists()
+
+
+def test_the_audit_row_names_the_door_and_not_the_source() -> None:
+    post = published_post()
+    observe(post, (2, 1))
+    with acting(tool_name="ingest-token"):
+        observe(post, (1, 2))
+    rows = AuditLog.objects.filter(entity_type="metric_event").order_by("created_at")
+    assert list(rows.values_list("tool_name", flat=True)) == [None, "ingest-token"]
+
+
+def archive(month: Month) -> None:
+    """The receipt with which an archive begins."""
     MetricArchive.objects.create(
         table_name="metric_event",
         range_start=month.start,
@@ -249,12 +298,51 @@ def test_an_archived_month_is_closed(capsys: Any) -> None:
         state=ArchiveState.EXPORTING,
         created_by="test",
     )
-    for state in (ArchiveState.VERIFIED, ArchiveState.DETACHED):
-        MetricArchive.objects.get().change("test", state=state)
-    post = published_post()
-    row = Observation(2, post.platform_post_id or "", month.start, MetricType.VIEWS, 1)
-    result = ingest_batch(observations=[row], platform=post.platform, source="test", actor=Actor.system("collector"))
-    assert [str(reject) for reject in result.rejects] == ["line 2: 2020-01 was archived; restore it first."]
+
+
+def test_a_month_is_closed_from_its_receipt_until_it_is_restored() -> None:
+    post, month = published_post(), this_month()  # the month is still there, as it is while it is exported
+    archive(month)
+    states = [state for state in ArchiveState if state != ArchiveState.EXPORTING]
+    for state in [ArchiveState.EXPORTING, *states]:
+        if state != ArchiveState.EXPORTING:
+            MetricArchive.objects.get().change("test", state=state)
+        row = Observation(2, post.platform_post_id or "", month.start, MetricType.VIEWS, 1)
+        result = ingest_batch(
+            observations=[row], platform=post.platform, source="test", actor=Actor.system("collector")
+        )
+        if state == ArchiveState.RESTORED:
+            assert (result.events, result.rejects) == (1, [])
+        else:
+            assert [str(reject) for reject in result.rejects] == [
+                f"line 2: {month} is closed, since it was or is being archived; restore it first."
+            ]
+
+
+def test_a_closed_month_is_not_made_anew() -> None:
+    gone = this_month().plus(-1)
+    archive(gone)
+    with psycopg.connect(**address("migrator")) as owner:
+        owner.execute(f"DROP TABLE {EVENTS.leaf(gone)}")
+    try:
+        assert rotate() == []
+    finally:
+        for state in (ArchiveState.VERIFIED, ArchiveState.DETACHED, ArchiveState.DROPPED, ArchiveState.RESTORED):
+            MetricArchive.objects.get().change("test", state=state)
+        assert rotate() == [EVENTS.leaf(gone)]
+
+
+@pytest.mark.parametrize("bound", ["DEFAULT", "FOR VALUES FROM (MINVALUE) TO ('1960-01-01')"])
+def test_a_partition_that_is_no_month_is_passed_over(bound: str) -> None:
+    before = existing(EVENTS)
+    with psycopg.connect(**address("migrator")) as owner:
+        owner.execute(f"CREATE TABLE by_hand PARTITION OF metric_event {bound}")
+    try:
+        assert existing(EVENTS) == before
+        assert rotate() == []
+    finally:
+        with psycopg.connect(**address("migrator")) as owner:
+            owner.execute("DROP TABLE by_hand")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +358,52 @@ def test_a_file_that_is_none_is_refused_in_a_sentence(
     with pytest.raises(CommandError, match=problem):
         command(path)
     assert not Campaign.objects.exists()
+
+
+@pytest.mark.parametrize("rows", ["", "x,never\n"], ids=["only a header", "no row that is a post"])
+def test_a_file_without_posts_makes_no_campaign(rows: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(f"platform_post_id,published_at\n{rows}")
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 rows were rejected") if rows else nullcontext():
+        call_command("adopt_posts", str(path), "--campaign", "Trending", "--platform", "youtube", stdout=out)
+    assert "There is nothing to adopt" in out.getvalue()
+    assert not Campaign.objects.exists()
+    assert not Agent.objects.exists()
+
+
+@pytest.mark.parametrize("command", [adopt, ingest])
+def test_a_pipe_is_a_file_too(command: Any, tmp_path: Path, november: None) -> None:
+    adopt()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[EXCERPT.read_bytes()])
+    writer.start()
+    said = command(pipe)
+    writer.join()
+    assert "Found campaign" in said if command is adopt else "0 rejected" in said
+
+
+def test_adoptions_at_once_make_one_campaign() -> None:
+    def verb() -> tuple[Campaign, bool]:
+        return campaign_to_adopt_into(name="Trending", platform="youtube", actor=Actor.system("adopt_posts"))
+
+    results = together(*[verb] * 6)
+    assert sorted(made for _, made in results) == [False] * 5 + [True]
+    assert Campaign.objects.count() == 1
+
+
+@pytest.mark.parametrize("status", ["stopped", "completed"])
+def test_an_adoption_meets_the_end_of_its_campaign(status: str) -> None:
+    """The campaign ends after the first batch of a long file."""
+    actor = Actor.system("adopt_posts")
+    campaign, _ = campaign_to_adopt_into(name="Trending", platform="youtube", actor=actor)
+    agent = adopting_agent(platform="youtube", actor=actor)
+    Campaign.objects.filter(pk=campaign.pk).change("test", status=status)
+    with pytest.raises(Conflict, match=f"“Trending” is {status}; it takes no more posts"):
+        post = Post("a", "A", "", timezone.now())
+        adopt_posts(campaign=campaign, agent=agent, platform="youtube", posts=[post], actor=actor)
+    assert not PublishRecord.objects.exists()
 
 
 def test_adoption_into_an_unclear_or_ended_campaign_is_refused() -> None:
@@ -305,6 +439,11 @@ def test_a_backfill_is_prepared_without_a_gap(november: None) -> None:
 def test_a_month_is_written_like_one(text: str) -> None:
     with pytest.raises(CommandError, match=r"2017-11|calendar"):
         run("rotate_partitions", "--from", text)
+
+
+def test_a_backfill_does_not_begin_in_the_future() -> None:
+    with pytest.raises(CommandError, match="2999-01 lies in the future"):
+        run("rotate_partitions", "--from", "2999-01")
 
 
 def test_two_rotations_at_once_are_harmless() -> None:

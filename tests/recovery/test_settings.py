@@ -42,6 +42,12 @@ def test_migrator_that_does_not_answer(place: Path) -> None:
     assert "MIGRATOR_DATABASE_URL cannot be used" in refusal(place, "setup", **variables)
 
 
+@pytest.mark.parametrize("value", ["-100", "-1", "soon", "1.5"])
+def test_undo_time(place: Path, value: str) -> None:
+    told = refusal(place, "check", REVIEW_UNDO_SECONDS=value)
+    assert "REVIEW_UNDO_SECONDS must be a whole number of seconds, 0 or more" in told
+
+
 def test_secret_key_is_asked_for_where_the_database_is_configured(place: Path) -> None:
     assert "SECRET_KEY" in refusal(place, "setup", SECRET_KEY="", DATABASE_URL=NOBODY_LISTENS)
 

@@ -3,6 +3,8 @@
 import os
 import secrets
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, NotSupportedError, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from config import demo
+from config.health import missing_migrations
 
 OLDEST_POSTGRESQL = 18
 
@@ -29,9 +31,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         variable = "MIGRATOR_DATABASE_URL" if settings.MIGRATOR_DATABASE_URL else "DATABASE_URL"
         check_connection("migrator", variable)
+        with one_at_a_time():
+            self.set_up(demo=demo)
+
+    def set_up(self, *, demo: bool) -> None:
         call_command("create_roles", stdout=self.stdout)
         check_connection("default", "DATABASE_URL")
-        if schema_is_current():
+        if not missing_migrations("migrator"):
             self.stdout.write("schema is up to date")
         else:
             call_command("migrate", verbosity=0, stdout=self.stdout)
@@ -68,9 +74,19 @@ def check_connection(alias: str, variable: str) -> None:
         raise CommandError(f"{variable} names a PostgreSQL of {found}; Gatehouse needs {OLDEST_POSTGRESQL} or newer.")
 
 
-def schema_is_current() -> bool:
-    executor = MigrationExecutor(connections["migrator"])
-    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """A second setup of the same database waits here, and then finds everything in place.
+
+    The lock belongs to the session, since migrations are transactions of their own; a process that dies gives it back.
+    """
+    with connections["migrator"].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('gatehouse.setup'))")
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError), connections["migrator"].cursor() as cursor:  # a lost connection has lost the lock
+            cursor.execute("SELECT pg_advisory_unlock(hashtext('gatehouse.setup'))")
 
 
 def login_file() -> Path:

@@ -1,7 +1,6 @@
 """`adopt_posts FILE --campaign NAME --platform youtube`: posts that are out already come under management."""
 
 import argparse
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,27 +36,35 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path, platform = options["file"], options["platform"]
         adopted, rows, rejected = 0, 0, 0
+        campaign, made = None, False
         try:
-            with path.open("rb") as stream, Progress("adopting", path.stat().st_size) as progress:
-                batches = in_batches(read_records(stream, COLUMNS), BATCH)
-                first = next(batches, [])  # a file that is none is refused before a campaign is made for it
-                campaign, made = campaign_to_adopt_into(name=options["campaign"], platform=platform, actor=ACTOR)
-                agent = adopting_agent(platform=platform, actor=ACTOR)
-                for batch in chain([first], batches):
+            with path.open("rb") as stream, Progress("adopting", stream) as progress:
+                for batch in in_batches(read_records(stream, COLUMNS), BATCH):
                     posts, rejects = usable(batch)
-                    adopted += adopt_posts(campaign=campaign, agent=agent, platform=platform, posts=posts, actor=ACTOR)
+                    if posts and campaign is None:  # a file without posts makes no campaign
+                        campaign, made = campaign_to_adopt_into(
+                            name=options["campaign"], platform=platform, actor=ACTOR
+                        )
+                        agent = adopting_agent(platform=platform, actor=ACTOR)
+                    if campaign is not None:
+                        adopted += adopt_posts(
+                            campaign=campaign, agent=agent, platform=platform, posts=posts, actor=ACTOR
+                        )
                     rows, rejected = rows + len(batch), rejected + len(rejects)
                     for reject in rejects:
                         progress.line(str(reject))
-                    progress.at(stream.tell(), f"{adopted:,} adopted")
+                    progress.at(f"{adopted:,} adopted")
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
-        self.stdout.write(
-            f"{'Made' if made else 'Found'} campaign “{campaign}”. Read {rows:,} rows, adopted {adopted:,} posts; "
-            f"{rows - rejected - adopted:,} rows were of posts known already, {rejected:,} rejected."
-        )
+        if campaign is None:
+            self.stdout.write(f"There is nothing to adopt: no row of {path} is a post.")
+        else:
+            self.stdout.write(
+                f"{'Made' if made else 'Found'} campaign “{campaign}”. Read {rows:,} rows, adopted {adopted:,} posts; "
+                f"{rows - rejected - adopted:,} rows were of posts known already, {rejected:,} rejected."
+            )
         if rejected:
             raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
 

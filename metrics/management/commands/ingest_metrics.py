@@ -35,7 +35,7 @@ class Command(BaseCommand):
         path, platform = options["file"], options["platform"]
         rows, events, corrections, rejected = 0, 0, 0, 0
         try:
-            with path.open("rb") as stream, Progress("ingesting", path.stat().st_size) as progress:
+            with path.open("rb") as stream, Progress("ingesting", stream) as progress:
                 for batch in in_batches(read_records(stream, COLUMNS), BATCH):
                     observations, rejects = usable(batch)
                     result = ingest_batch(observations=observations, platform=platform, source="file", actor=ACTOR)
@@ -44,7 +44,7 @@ class Command(BaseCommand):
                     corrections, rejected = corrections + result.corrections, rejected + len(rejects)
                     for reject in rejects:
                         progress.line(str(reject))
-                    progress.at(stream.tell(), f"{events:,} events")
+                    progress.at(f"{events:,} events")
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
         except Refused as refusal:

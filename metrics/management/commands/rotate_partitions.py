@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
-from metrics.partitions import TABLES, Month, months_ahead, rotate
+from metrics.partitions import LOCK_NOT_AVAILABLE, TABLES, Month, months_ahead, rotate, this_month
 
 
 def month(text: str) -> Month:
@@ -25,14 +25,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        start = options["start"]
+        if start and start > this_month():
+            raise CommandError(f"{start} lies in the future: --from names the first month of a backfill.")
         try:
-            made = rotate(start=options["start"])
+            made = rotate(start=start)
         except ProgrammingError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "42501":  # insufficient_privilege
+                raise
             raise CommandError(
                 "The months belong to the owner of the schema. Set MIGRATOR_DATABASE_URL to a login that owns it. "
                 f"PostgreSQL says: {error}"
             ) from None
         except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
+                raise
             raise CommandError(f"PostgreSQL did not let the months be made: {error}") from None
         for name in made:
             self.stdout.write(f"Made {name}.")

@@ -1,0 +1,45 @@
+"""JSON without loss: what a writer gave is what a reader gets, to the last digit.
+
+The standard library reads every fraction as a binary float, which has 17 digits. Numbers with a fraction are Decimals
+here, and are written as they are.
+"""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import simplejson
+from django.db import models
+
+
+def _default(value: object) -> str:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def dumps(value: object, **options: Any) -> str:
+    return simplejson.dumps(value, use_decimal=True, default=_default, **options)
+
+
+def loads(text: str, **options: Any) -> Any:
+    return json.loads(text, **{"parse_float": Decimal, **options})
+
+
+class ExactEncoder(simplejson.JSONEncoder):
+    def default(self, o: object) -> str:
+        return _default(o)
+
+
+class ExactDecoder(json.JSONDecoder):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"parse_float": Decimal, **options})
+
+
+class ExactJSONField(models.JSONField[Any, Any]):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"encoder": ExactEncoder, "decoder": ExactDecoder, **options})
