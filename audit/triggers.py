@@ -122,16 +122,21 @@ class NoUpdate(Guard):
 
 
 class Touch(Guard):
-    """Keeps `updated_at`, and refuses another primary key: others hold references that a key change would bend."""
+    """Keeps `updated_at`, and refuses another key (references would bend) and another `created_at` (history would)."""
 
     name = "touch"
     operation = pgtrigger.Update
 
     def get_func(self, model: Any) -> str:
         table, key = model._meta.db_table, model._meta.pk.column
+        columns = {field.column for field in model._meta.concrete_fields}
+        written = "NEW.created_at IS DISTINCT FROM OLD.created_at" if "created_at" in columns else "false"
         return f"""
             IF NEW.{key} IS DISTINCT FROM OLD.{key} THEN
                 {refusal(table, "key_readonly", f"the key of a {table} never changes")}
+            END IF;
+            IF {written} THEN
+                {refusal(table, "created_at_readonly", f"when a {table} was written never changes")}
             END IF;
             NEW.updated_at = now();
             RETURN NEW;

@@ -46,6 +46,10 @@ def create(using: str, passwords: dict[str, str]) -> list[str]:
             cursor.execute(
                 sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(sql.Identifier(role))
             )
+        for role in set(made) & {APP, AGENT}:  # a writer that falls asleep does not keep an operator waiting
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = '60s'").format(sql.Identifier(role))
+            )
         for role in (role for role in made if role in passwords):
             cursor.execute(
                 sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(passwords[role]))

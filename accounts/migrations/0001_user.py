@@ -96,8 +96,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.user_id IS DISTINCT FROM OLD.user_id THEN\n                RAISE EXCEPTION 'the key of a user never changes' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="ce699e0178e574f1446f70f3c160115b674fded9",
+                    func="\n            IF NEW.user_id IS DISTINCT FROM OLD.user_id THEN\n                RAISE EXCEPTION 'the key of a user never changes' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a user was written never changes' USING ERRCODE = 'check_violation', TABLE = 'user', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'user_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="dbfc5a17750c7276f1131ae4298396d7df9c8caf",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_76bcd",

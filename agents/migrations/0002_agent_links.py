@@ -92,8 +92,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.agent_id IS DISTINCT FROM OLD.agent_id THEN\n                RAISE EXCEPTION 'the key of a agent never changes' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="1726ea1a7d5cd94e5fd9d9d3a4486cb18326d084",
+                    func="\n            IF NEW.agent_id IS DISTINCT FROM OLD.agent_id THEN\n                RAISE EXCEPTION 'the key of a agent never changes' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a agent was written never changes' USING ERRCODE = 'check_violation', TABLE = 'agent', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'agent_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="dd3f1d58bc983a6957c323a42ffb579fc3f2a38b",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_aa7f8",
@@ -195,8 +195,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.api_token_id IS DISTINCT FROM OLD.api_token_id THEN\n                RAISE EXCEPTION 'the key of a api_token never changes' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="9ed3cb1abadd46391df3e37d0f865fc8382a5843",
+                    func="\n            IF NEW.api_token_id IS DISTINCT FROM OLD.api_token_id THEN\n                RAISE EXCEPTION 'the key of a api_token never changes' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a api_token was written never changes' USING ERRCODE = 'check_violation', TABLE = 'api_token', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'api_token_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="328bdb64793d66a61b9334c9440dee880a3c886e",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_53b0c",

@@ -546,8 +546,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.campaign_id IS DISTINCT FROM OLD.campaign_id THEN\n                RAISE EXCEPTION 'the key of a campaign never changes' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="be127fd86d97433e83b4e92866d9b89c47ba414a",
+                    func="\n            IF NEW.campaign_id IS DISTINCT FROM OLD.campaign_id THEN\n                RAISE EXCEPTION 'the key of a campaign never changes' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a campaign was written never changes' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="7d653ee3956afaa79f7cac6ddbe1395e2d80448e",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_d85d4",
@@ -662,8 +662,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.system_control_id IS DISTINCT FROM OLD.system_control_id THEN\n                RAISE EXCEPTION 'the key of a system_control never changes' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="f6a6db327cb8b2daf0fa7b7d4cf4553168f070b1",
+                    func="\n            IF NEW.system_control_id IS DISTINCT FROM OLD.system_control_id THEN\n                RAISE EXCEPTION 'the key of a system_control never changes' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a system_control was written never changes' USING ERRCODE = 'check_violation', TABLE = 'system_control', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'system_control_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="2ea7da2058ac924bf2a0d6d3802ebc2e0dd0a60a",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_6392e",
@@ -973,8 +973,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.task_id IS DISTINCT FROM OLD.task_id THEN\n                RAISE EXCEPTION 'the key of a task never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="e44729586f60ad57b8580e9ead7cb0e1dbc5bd65",
+                    func="\n            IF NEW.task_id IS DISTINCT FROM OLD.task_id THEN\n                RAISE EXCEPTION 'the key of a task never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a task was written never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="2cf233ca6219a3421e8a8af4a0bd9ab88cfce18d",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_f6284",

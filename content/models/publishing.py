@@ -183,6 +183,10 @@ class PublishRecord(AuditedModel):
                         OLD.adopted) THEN
                         {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
                     END IF;
+                    IF OLD.status = 'published' AND (NEW.platform_post_id <> OLD.platform_post_id
+                                                     OR NEW.published_at <> OLD.published_at) THEN
+                        {refusal("publish_record", "what_is_fixed", "where and when a post appeared never changes")}
+                    END IF;
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
                         {refusal("publish_record", "lease_epoch_stamped", "a post''s epoch is stamped, not written")}
                     END IF;

@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.context import Actor, acting
@@ -67,7 +67,11 @@ def _settle(record: PublishRecord, action: str, actor: Actor, **values: object) 
     with transaction.atomic(), acting(actor):
         share_campaign(record.campaign_id)
         held = PublishRecord.objects.queued().filter(pk=record.pk, lease_id=record.lease_id, lease_id__isnull=False)
-        settled = held.change(action, **values)
+        try:
+            with transaction.atomic():
+                settled = held.change(action, **values)
+        except IntegrityError as refused:  # the database's last word: an approval that no longer stands, a halt, an id
+            raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
     if not settled:
         record.refresh_from_db()
         raise Conflict(f"This post is {record.get_status_display()}, and not yours; nothing was changed.")

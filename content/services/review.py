@@ -88,6 +88,8 @@ def decide_artifact(
         raise NotAllowed(f"Judge “{judge}” is not active.")
     if ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN).exists():
         raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
+    if artifact.decisions.exists():
+        raise Conflict("A judge has decided on this artifact already.")
     reason = _why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
     with acting(actor):
         decided = ReviewDecision.objects.create(

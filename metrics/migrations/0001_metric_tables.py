@@ -273,8 +273,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.metric_archive_id IS DISTINCT FROM OLD.metric_archive_id THEN\n                RAISE EXCEPTION 'the key of a metric_archive never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="b2a6c4420fd7ca9c6e78acd6561dba54aa9cf1b6",
+                    func="\n            IF NEW.metric_archive_id IS DISTINCT FROM OLD.metric_archive_id THEN\n                RAISE EXCEPTION 'the key of a metric_archive never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a metric_archive was written never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="c2e1bd255ecdc3a7b3499455031084526263352c",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_db01b",
@@ -524,8 +524,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.metric_counter_id IS DISTINCT FROM OLD.metric_counter_id THEN\n                RAISE EXCEPTION 'the key of a metric_counter never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="ba3f84d8c3e18a99931af7a21a9c6c61cb34d340",
+                    func="\n            IF NEW.metric_counter_id IS DISTINCT FROM OLD.metric_counter_id THEN\n                RAISE EXCEPTION 'the key of a metric_counter never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_key_readonly';\n            END IF;\n            IF false THEN\n                RAISE EXCEPTION 'when a metric_counter was written never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_counter', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_counter_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="4488b49de485066d393ae1d2c8b888a946caf5e2",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_0f9df",
@@ -679,8 +679,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="touch",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.metric_rollup_id IS DISTINCT FROM OLD.metric_rollup_id THEN\n                RAISE EXCEPTION 'the key of a metric_rollup never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_key_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="940ba338f579975ec17f731ef4d02ef68de1658c",
+                    func="\n            IF NEW.metric_rollup_id IS DISTINCT FROM OLD.metric_rollup_id THEN\n                RAISE EXCEPTION 'the key of a metric_rollup never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_key_readonly';\n            END IF;\n            IF false THEN\n                RAISE EXCEPTION 'when a metric_rollup was written never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="8d4f5973142f0ac6fb8bff6f0833f72b0239b6e9",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_touch_fec48",

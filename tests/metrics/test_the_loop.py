@@ -263,7 +263,7 @@ def test_a_post_that_is_not_out_has_no_events() -> None:
     queued = PublishRecord.objects.create(
         campaign_id=out.campaign_id,
         artifact=out.artifact,
-        platform="instagram",
+        platform="x",
         platform_post_id="queued-1",
         disclosure_level=out.disclosure_level,
         status="queued",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, connection
 
 from audit.context import Actor
 from campaigns.services import resume_due_campaigns
@@ -34,10 +34,11 @@ class Command(BaseCommand):
             except OperationalError as error:  # the database's own words are enough
                 log.error("%s failed: %s", doing.capitalize(), str(error).strip().partition("\n")[0])  # noqa: TRY400
                 failed.append(doing)
+                if not connection.is_usable():
+                    connection.close()  # the next step opens another
             except Exception:  # whatever it is, the other steps are still due
                 log.exception("%s failed", doing.capitalize())
                 failed.append(doing)
-            close_old_connections()  # the next step does not inherit a broken one
         if said:
             self.stdout.write(f"{', '.join(said)}.")
         if failed:

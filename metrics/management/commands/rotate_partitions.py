@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 raise
             raise CommandError(
                 "The months belong to the owner of the schema. Set MIGRATOR_DATABASE_URL to a login that owns it. "
-                f"PostgreSQL says: {error}"
+                f"PostgreSQL says: {str(error).splitlines()[0]}"
             ) from None
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:

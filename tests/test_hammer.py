@@ -1,0 +1,174 @@
+"""Everything at once: threads do whatever comes to their minds, and afterwards the rules hold.
+
+Seeded, so that a failure can be run again; how the threads interleave is up to the machine.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db.models import Count, F
+from django.utils import timezone
+
+from audit.base import audited_models
+from audit.choices import ActorType
+from audit.context import Actor
+from audit.errors import Refused
+from audit.models import AuditLog
+from audit.receivers import _values
+from campaigns.choices import CampaignVerb
+from campaigns.models import Campaign, Task
+from campaigns.services import claim_tasks, complete_task, control_campaign, fail_task, release_task
+from config.groups import ADMINISTRATOR
+from content.choices import ArtifactType, Decision
+from content.models import Artifact, PublishRecord, ReviewItem
+from content.services import (
+    claim_posts,
+    decide_artifact,
+    decide_review_item,
+    publish_failed,
+    publish_succeeded,
+    settle_decisions,
+    submit_artifact,
+    undo_decision,
+)
+from tests.concurrency import together
+from tests.factories import make_agent, make_campaign, make_judge, make_task, make_user, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STEPS = 60  # of each thread
+CLOCK = Actor.system("run_due")
+
+
+class Somebody:
+    """One thread's share of the world: works, judges, decides, publishes and meddles at random."""
+
+    def __init__(self, seed: int, campaigns: list[Campaign], people: list[Any], judge: Any, agent: Any) -> None:
+        self.chance = random.Random(seed)
+        self.campaigns, self.people, self.judge, self.agent = campaigns, people, judge, agent
+        self.done: dict[str, int] = defaultdict(int)
+
+    def run(self) -> dict[str, int]:
+        verbs: list[Callable[[], Any]] = [self.work] * 5 + [self.judge_one] * 4 + [self.decide] * 4
+        verbs += [self.undo, self.settle, self.settle, self.publish, self.publish, self.control]
+        for _ in range(STEPS):
+            verb = self.chance.choice(verbs)
+            try:
+                verb()
+                self.done[verb.__name__] += 1
+            except Refused:
+                pass
+        return self.done
+
+    def one(self, rows: Any) -> Any:
+        keys = list(rows.values_list("pk", flat=True)[:30])
+        return rows.model.objects.get(pk=self.chance.choice(keys)) if keys else None
+
+    def work(self) -> None:
+        for task in claim_tasks(agent=self.agent, actor=CLOCK):
+            if self.chance.random() < 0.1:
+                release_task(task=task, actor=worker(task))
+            elif self.chance.random() < 0.1:
+                fail_task(task=task, actor=worker(task), error="The model timed out.")
+            else:
+                for kind in self.chance.sample([ArtifactType.TEXT, ArtifactType.IMAGE], self.chance.choice([1, 1, 2])):
+                    submit_artifact(task=task, artifact_type=kind, content=b"x" * task.attempt, actor=worker(task))
+                complete_task(task=task, actor=worker(task))
+
+    def judge_one(self) -> None:
+        if artifact := self.one(Artifact.objects.filter(task__status="review")):
+            confidence = Decimal(self.chance.choice(["0.5", "0.99"]))
+            decision = self.chance.choice([Decision.APPROVE] * 3 + [Decision.REJECT, Decision.ESCALATE])
+            decide_artifact(
+                artifact=artifact,
+                judge=self.judge,
+                decision=decision,
+                confidence=confidence,
+                reasons=["-"],
+                actor=Actor(ActorType.JUDGE, self.judge.pk),
+            )
+
+    def decide(self) -> None:
+        if item := self.one(ReviewItem.objects.open()):
+            decision = self.chance.choice([Decision.APPROVE] * 3 + [Decision.REJECT, Decision.ESCALATE])
+            decide_review_item(
+                item_id=item.pk, decision=decision, reasons=["-"], actor=Actor.human(self.chance.choice(self.people))
+            )
+
+    def undo(self) -> None:
+        if item := self.one(ReviewItem.objects.filter(status="decided", task__status="review")):
+            person = next(person for person in self.people if item.decision.reviewer_id == f"user:{person.pk}")
+            undo_decision(item_id=item.pk, actor=Actor.human(person))
+
+    def settle(self) -> None:
+        settle_decisions(actor=CLOCK, now=timezone.now() + timedelta(seconds=59, milliseconds=900))
+
+    def publish(self) -> None:
+        PublishRecord.objects.queued().filter(lease_id=None).change("test", scheduled_for=timezone.now())
+        for record in claim_posts(platform="tiktok", actor=CLOCK):
+            if self.chance.random() < 0.7:
+                publish_succeeded(
+                    record=record, platform_post_id=str(record.pk), published_at=timezone.now(), actor=CLOCK
+                )
+            else:
+                publish_failed(record=record, error="HTTP 500", actor=CLOCK)
+
+    def control(self) -> None:
+        campaign = self.chance.choice(self.campaigns)
+        verb = self.chance.choice([CampaignVerb.PAUSE, CampaignVerb.HALT] + [CampaignVerb.RESUME] * 4)
+        control_campaign(verb, campaign_id=campaign.pk, actor=Actor.human(self.people[0]), reason="Because.")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_happens_at_once_the_rules_hold(seed: int) -> None:
+    agent, judge = make_agent(), make_judge()
+    campaigns = [make_campaign(target_platforms=["tiktok"]) for _ in range(2)]
+    people = [make_user(ADMINISTRATOR) for _ in range(3)]
+    for campaign in campaigns:
+        for _ in range(30):
+            make_task(campaign=campaign, agent=agent)
+    results = together(*(Somebody(seed * 10 + n, campaigns, people, judge, agent).run for n in range(4)))
+    assert all(isinstance(result, dict) for result in results), results  # nothing but refusals was raised
+    done: dict[str, int] = defaultdict(int)
+    for result in results:
+        for verb, times in result.items():
+            done[verb] += times
+    assert min(done[verb] for verb in ("work", "judge_one", "decide", "settle")) > 0, dict(done)
+    the_rules_hold()
+    the_log_tells_it_all()
+
+
+def the_rules_hold() -> None:
+    assert not Task.objects.exclude(status="in_progress").filter(lease_id__isnull=False).exists()
+    assert not Task.objects.values("parent_task").annotate(n=Count("pk")).filter(parent_task__isnull=False, n__gt=1)
+    assert not ReviewItem.objects.open().exclude(task__status="review").exists()
+    assert not ReviewItem.objects.open().values("artifact").annotate(n=Count("pk")).filter(n__gt=1)
+    out = PublishRecord.objects.filter(status="published")
+    assert not out.exclude(decision__decision="approve", artifact__task__status="done").exists()
+    assert not out.exclude(content_sha256=F("artifact__content_sha256")).exists()
+    # What is done has all its latest parts approved by whoever had the last word.
+    for task in Task.objects.filter(status="done"):
+        for artifact in task.artifacts.all():
+            last = artifact.review_items.exclude(status="withdrawn").order_by("opened_at").last()
+            words = last.decision if last else artifact.decisions.get()
+            assert words is not None
+            assert words.decision == Decision.APPROVE
+    assert not PublishRecord.objects.queued().filter(artifact__task__status="failed").exists()
+
+
+def the_log_tells_it_all() -> None:
+    states: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+    for entry in AuditLog.objects.exclude(entity_type__in=["user", "group"]).order_by("created_at", "audit_id"):
+        state = states[entry.entity_type, entry.entity_id]
+        for column, (before, after) in entry.changes.items():
+            assert state.get(column) == before, (entry, column)
+            state[column] = after
+    for model in audited_models():
+        for row in model._base_manager.all() if model._meta.db_table not in {"user", "system_control"} else ():
+            for column in _values(row).keys() - model.audit.ignore:
+                assert states[model.audit.entity, str(row.pk)].get(column) == _values(row)[column], (row, column)
