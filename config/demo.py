@@ -30,11 +30,11 @@ PEOPLE = {
     "admin@example.org": ("Abebe Administrator", ADMINISTRATOR),
 }
 AGENTS = {
-    "planner-1": "Plans the week",
-    "writer-4": "Writes posts and captions",
-    "writer-7": "Writes threads",
-    "judge-2": "Judges text",
-    "publisher-1": "Posts",
+    "planner-1": "Planner 1",
+    "writer-4": "Writer 4",
+    "writer-7": "Writer 7",
+    "judge-2": "Judge 2",
+    "publisher-1": "Publisher 1",
 }
 CAMPAIGNS = {
     "Meskel launch": ("Fill 300 places at the Meskel bonfire evening.", ["instagram", "tiktok"], 120_000),
