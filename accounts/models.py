@@ -10,6 +10,21 @@ from audit.choices import EntityType
 from audit.triggers import MUTABLE
 
 
+def PersonKey(column: str, help_text: str, **options: Any) -> "models.ForeignKey[Any, Any]":
+    """A reference to the person who did something; empty when it was a program. Nobody looks up from the person."""
+    return models.ForeignKey(
+        "accounts.User",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_column=column,
+        db_index=False,
+        related_name="+",
+        help_text=help_text,
+        **options,
+    )
+
+
 class UserManager(BaseUserManager.from_queryset(AuditedQuerySet["User"])):  # type: ignore[misc]
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user: User = self.model(email=self.normalize_email(email).lower(), **fields)

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 import pgtrigger
-from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Case, F, Func, Q, Value, When
 from django.utils import timezone
 
+from accounts.models import PersonKey
 from agents.models import Agent
 from audit.base import (
     AuditedModel,
@@ -73,17 +73,7 @@ class Campaign(AuditedModel):
         default=0, db_default=0, editable=False, help_text="Grows with each halt: work begun in an earlier one is void."
     )
     control_reason = models.TextField(null=True, blank=True, editable=False, help_text="Why it is in this state.")
-    controlled_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        editable=False,
-        db_column="controlled_by",
-        db_index=False,
-        related_name="+",
-        help_text="Who put it into this state.",
-    )
+    controlled_by = PersonKey("controlled_by", "Who put it into this state.", editable=False)
     halted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Set while a pause is a halt.")
     reserved_etb = Money(default=0, db_default=0, editable=False, help_text="Promised to work in progress.")
     spent_etb = Money(default=0, db_default=0, editable=False, help_text="Settled by finished work.")
@@ -163,16 +153,7 @@ class SystemControl(AuditedModel):
     halted = models.BooleanField(default=False, db_default=False, help_text="Nothing is handed out or published.")
     epoch = models.IntegerField(default=0, db_default=0, editable=False, help_text="Grows with each global halt.")
     control_reason = models.TextField(null=True, blank=True, help_text="Why it is in this state.")
-    controlled_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        db_column="controlled_by",
-        db_index=False,
-        related_name="+",
-        help_text="Who put it into this state.",
-    )
+    controlled_by = PersonKey("controlled_by", "Who put it into this state.")
     controlled_at = models.DateTimeField(null=True, blank=True, help_text="Since when.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
@@ -262,15 +243,8 @@ class Task(AuditedModel):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Hidden since; never removed.")
     reserve_etb = Money(default=0, db_default=0, help_text="What it may cost; reserved when it is handed out.")
     cost_etb = Money(default=0, db_default=0, help_text="What it did cost.")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        db_column="created_by",
-        db_index=False,
-        related_name="+",
-        help_text="The person who planned it, and who therefore approves nothing that comes of it.",
+    created_by = PersonKey(
+        "created_by", "The person who planned it, and so approves nothing that comes of it."
     )
     lease_id = models.UUIDField(null=True, blank=True, editable=False, help_text="Held by the worker that has it.")
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its lease ends.")

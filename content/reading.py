@@ -14,7 +14,8 @@ from campaigns.models import Task
 from content.choices import Decision, ReviewerType, ReviewItemStatus, ReviewReason
 from content.models import Artifact, ReviewDecision, ReviewItem
 from content.preview import Preview, Source, preview, sources
-from content.services.review import ReviewPolicy, reviewer_name, undo_time
+from content.services.policy import ReviewPolicy, undo_time
+from content.services.review import reviewer_name
 
 MAKER = "You planned this work or answer for the agent that made it, so somebody else approves it."
 UNKNOWN_CONTENT = (

@@ -360,7 +360,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_column="created_by",
                         db_index=False,
-                        help_text="The person who planned it, and who therefore approves nothing that comes of it.",
+                        help_text="The person who planned it, and so approves nothing that comes of it.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",

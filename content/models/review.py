@@ -1,12 +1,12 @@
 """Decisions on artifacts, and the items that wait for a person to take one."""
 
 import pgtrigger
-from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.models import PersonKey
 from audit.base import (
     AuditedModel,
     AuditedQuerySet,
@@ -136,32 +136,14 @@ class ReviewItem(AuditedModel):
     )
     opened_at = models.DateTimeField(default=timezone.now, help_text="Since when it waits.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When somebody should have decided.")
-    claimed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        db_column="claimed_by",
-        db_index=False,
-        related_name="+",
-        help_text="Who is looking at it.",
-    )
+    claimed_by = PersonKey("claimed_by", "Who is looking at it.")
     claimed_until = models.DateTimeField(null=True, blank=True, help_text="When that claim ends by itself.")
     decision = models.ForeignKey(
         ReviewDecision, models.PROTECT, null=True, blank=True, related_name="review_items", db_index=False
     )
     level = models.SmallIntegerField(default=1, db_default=1, help_text="2: escalated to another person.")
     undone_at = models.DateTimeField(null=True, blank=True, help_text="When the decision was taken back.")
-    undone_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        db_column="undone_by",
-        db_index=False,
-        related_name="+",
-        help_text="Who took it back.",
-    )
+    undone_by = PersonKey("undone_by", "Who took it back.")
     version = models.IntegerField(default=0, db_default=0, help_text="Grows with each change; a stale form is told.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()

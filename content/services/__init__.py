@@ -7,9 +7,9 @@ from content.services.review import (
     decide_review_item,
     open_missing_review_items,
     open_review_item,
-    settle_decisions,
     undo_decision,
 )
+from content.services.settlement import settle_decisions
 
 __all__ = [
     "claim_posts",

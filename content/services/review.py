@@ -4,15 +4,12 @@ An approval by a person queues the posts at once but lets them leave only after 
 in review. `settle_decisions` ends that wait.
 """
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -21,9 +18,8 @@ from agents.models import Agent
 from audit.context import Actor, acting
 from audit.errors import Conflict, Invalid, NotAllowed
 from campaigns.choices import TaskStatus
-from campaigns.models import Campaign, Task
+from campaigns.models import Task
 from campaigns.services.locks import share_campaign
-from campaigns.services.tasks import retry_task
 from content.choices import (
     NEXT_ACTION,
     Decision,
@@ -32,37 +28,12 @@ from content.choices import (
     ReviewItemStatus,
     ReviewReason,
 )
-from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
+from content.models import Artifact, ReviewDecision, ReviewItem
+from content.services.policy import ReviewPolicy, undo_time, why_a_person
 from content.services.publishing import queue_posts
-
-log = logging.getLogger(__name__)
+from content.services.settlement import finish_when_all_approved, lock_item, reject_attempt
 
 PERMISSION = "content.decide_reviewitem"
-MINUTES_A_YEAR = 525_600
-
-
-@dataclass(frozen=True)
-class ReviewPolicy:
-    """When a judge's approval is enough. A campaign overrides it under `review_policy` in its constraints."""
-
-    approve_threshold: Decimal = Decimal("0.850")
-    due_minutes: int = 240
-
-    @classmethod
-    def of(cls, campaign: Campaign) -> "ReviewPolicy":
-        """The campaign's policy; what is missing, malformed or out of range there is the default's."""
-        rules = campaign.constraints if isinstance(campaign.constraints, dict) else {}
-        given = rules.get("review_policy")
-        given = given if isinstance(given, dict) else {}
-        threshold, minutes = given.get("approve_threshold"), given.get("due_minutes")
-        return cls(
-            Decimal(str(threshold)) if _within(threshold, 0, 1) else cls.approve_threshold,
-            int(str(minutes).split(".")[0]) if _within(minutes, 1, MINUTES_A_YEAR) else cls.due_minutes,
-        )
-
-
-def _within(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and low <= value <= high
 
 
 @transaction.atomic
@@ -90,7 +61,7 @@ def decide_artifact(
         raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
     if artifact.decisions.exists():
         raise Conflict("A judge has decided on this artifact already.")
-    reason = _why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
+    reason = why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
     with acting(actor):
         decided = ReviewDecision.objects.create(
             task=task,
@@ -109,22 +80,10 @@ def decide_artifact(
             open_review_item(artifact=artifact, reason=reason, risk=1 - confidence)
         elif decision == Decision.APPROVE:
             queue_posts(decision=decided, actor=actor)
-            _finish_when_all_approved(task, timezone.now())
+            finish_when_all_approved(task, timezone.now())
         else:
-            _reject(decided, actor)
+            reject_attempt(decided, actor)
     return decided
-
-
-def _why_a_person(
-    decision: Decision, confidence: Decimal, policy_hits: Sequence[Any], policy: ReviewPolicy
-) -> ReviewReason | None:
-    if decision == Decision.ESCALATE:
-        return ReviewReason.ESCALATED
-    if decision == Decision.REJECT:
-        return None
-    if policy_hits:
-        return ReviewReason.POLICY_HIT
-    return ReviewReason.LOW_CONFIDENCE if confidence < policy.approve_threshold else None
 
 
 def _lock_in_review(artifact: Artifact) -> Task:
@@ -170,7 +129,7 @@ def decide_review_item(
         raise NotAllowed("Only a person decides what waits for a person.")
     actor.require(PERMISSION, to="decide what waits for a person")
     reasons = _usable(decision, reasons)
-    task, item = _lock(item_id)
+    task, item = lock_item(item_id)
     _check_current(item, task, seen_version, seen_sha256)
     _check_duties(item, task, decision, actor)
     with acting(actor):
@@ -208,10 +167,6 @@ def decide_review_item(
     return decided
 
 
-def undo_time() -> timedelta:
-    return timedelta(seconds=settings.REVIEW_UNDO_SECONDS)
-
-
 def _usable(decision: str, reasons: Sequence[str]) -> list[str]:
     if decision not in Decision.values:
         raise Invalid(f"“{decision}” is not a decision; choose approve, reject or escalate.")
@@ -221,18 +176,6 @@ def _usable(decision: str, reasons: Sequence[str]) -> list[str]:
     if not given and decision != Decision.APPROVE:
         raise Invalid(f"Say why you {decision} it: its maker will read it.")
     return given
-
-
-def _lock(item_id: UUID) -> tuple[Task, ReviewItem]:
-    """The item and its task under their locks, in the order that everybody keeps."""
-    try:
-        plain = ReviewItem.objects.get(pk=item_id)
-    except ReviewItem.DoesNotExist:
-        raise Invalid("There is no such item.") from None
-    share_campaign(plain.campaign_id)
-    task = Task.objects.select_for_update(of=("self",)).select_related("agent").get(pk=plain.task_id)
-    items = ReviewItem.objects.select_for_update(of=("self",)).select_related("artifact__campaign", "decision")
-    return task, items.get(pk=item_id)
 
 
 def _check_current(item: ReviewItem, task: Task, seen_version: int | None, seen_sha256: str) -> None:
@@ -286,7 +229,7 @@ def _check_duties(item: ReviewItem, task: Task, decision: str, actor: Actor) -> 
 def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
     """Take one's own decision back while its undo time lasts: the posts are dropped, and the item waits again."""
     actor.require(PERMISSION, to="take a decision back")
-    task, item = _lock(item_id)
+    task, item = lock_item(item_id)
     if item.status != ReviewItemStatus.DECIDED or item.decision is None:
         raise Conflict("There is no decision to take back.")
     if item.decision.reviewer_id != actor.id:
@@ -308,76 +251,6 @@ def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
         )
 
 
-def _finish_when_all_approved(task: Task, now: datetime) -> bool:
-    """The task is done, and its posts may leave, when the latest version of each thing it made is approved for good."""
-    latest = {artifact.artifact_type: artifact for artifact in task.artifacts.order_by("version")}
-    if not all(_is_approved(artifact, now - undo_time()) for artifact in latest.values()):
-        return False
-    return _leave_review(task, "approve", status=TaskStatus.DONE) is not None
-
-
-def _is_approved(artifact: Artifact, decided_before: datetime) -> bool:
-    """By the person who was asked, and too long ago to be taken back; or by a judge, where no person was."""
-    items = ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN)
-    if items.exists():
-        return items.filter(
-            status=ReviewItemStatus.DECIDED,
-            decision__decision=Decision.APPROVE,
-            decision__created_at__lte=decided_before,
-        ).exists()
-    return artifact.decisions.filter(decision=Decision.APPROVE, next_action=NextAction.PUBLISH).exists()
-
-
-def _reject(decision: ReviewDecision, actor: Actor) -> bool:
-    """A rejection takes effect: the attempt has failed with all that it made, and the next one is told why."""
-    why = "; ".join(str(reason) for reason in decision.reasons)
-    failed = _leave_review(decision.task, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
-    if failed is None:
-        return False
-    ReviewItem.objects.filter(task=failed).withdraw("reject")
-    PublishRecord.objects.filter(artifact__task=failed).drop("reject", f"Another part of the work was rejected: {why}")
-    retry_task(task=failed, actor=actor, feedback=why)
-    return True
-
-
-def _leave_review(task: Task, action: str, **values: object) -> Task | None:
-    changed = Task.objects.filter(pk=task.pk, status=TaskStatus.REVIEW).change(action, **values)
-    return changed[0] if changed else None
-
-
-def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
-    """Let people's decisions whose undo time is over take effect; returns how many tasks left the review by it.
-
-    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest, and
-    one row that cannot be settled keeps nobody else's decision waiting.
-    """
-    now = now or timezone.now()
-    due = ReviewItem.objects.filter(
-        status=ReviewItemStatus.DECIDED,
-        task__status=TaskStatus.REVIEW,
-        decision__created_at__lte=now - undo_time(),
-        decision__decision__in=[Decision.APPROVE, Decision.REJECT],
-    )
-    settled = 0
-    for item_id in due.values_list("pk", flat=True):
-        try:
-            settled += _settle_one(item_id, actor, now)
-        except Exception:
-            log.exception("The decision on review item %s could not be settled", item_id)
-    return settled
-
-
-@transaction.atomic
-def _settle_one(item_id: UUID, actor: Actor, now: datetime) -> bool:
-    task, item = _lock(item_id)
-    if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
-        return False  # taken back, or settled by another run
-    with acting(actor):
-        if item.decision.decision == Decision.REJECT:
-            return _reject(item.decision, actor)
-        return _finish_when_all_approved(task, now)
-
-
 def open_missing_review_items(*, actor: Actor) -> int:
     """Put before people what a judge left to them in plain SQL; returns how many.
 
@@ -396,7 +269,7 @@ def open_missing_review_items(*, actor: Actor) -> int:
     for decision in left:
         policy = ReviewPolicy.of(decision.artifact.campaign)
         verdict, confidence = Decision(decision.decision), decision.confidence_score
-        reason = _why_a_person(verdict, confidence, decision.policy_hits or (), policy)
+        reason = why_a_person(verdict, confidence, decision.policy_hits or (), policy)
         try:
             with transaction.atomic(), acting(actor):
                 open_review_item(

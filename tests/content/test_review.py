@@ -26,7 +26,7 @@ from content.services import (
     submit_artifact,
     undo_decision,
 )
-from content.services.review import ReviewPolicy
+from content.services.policy import ReviewPolicy
 from tests.factories import (
     PLANNER,
     claimed_post,

@@ -1,0 +1,102 @@
+"""Decisions take effect: at once when a judge took them, after the undo time when a person did."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.context import Actor, acting
+from audit.errors import Invalid
+from campaigns.choices import TaskStatus
+from campaigns.models import Task
+from campaigns.services.locks import share_campaign
+from campaigns.services.tasks import retry_task
+from content.choices import Decision, NextAction, ReviewItemStatus
+from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
+from content.services.policy import undo_time
+
+log = logging.getLogger(__name__)
+
+
+def lock_item(item_id: UUID) -> tuple[Task, ReviewItem]:
+    """The item and its task under their locks, in the order that everybody keeps."""
+    try:
+        plain = ReviewItem.objects.get(pk=item_id)
+    except ReviewItem.DoesNotExist:
+        raise Invalid("There is no such item.") from None
+    share_campaign(plain.campaign_id)
+    task = Task.objects.select_for_update(of=("self",)).select_related("agent").get(pk=plain.task_id)
+    items = ReviewItem.objects.select_for_update(of=("self",)).select_related("artifact__campaign", "decision")
+    return task, items.get(pk=item_id)
+
+
+def finish_when_all_approved(task: Task, now: datetime) -> bool:
+    """The task is done, and its posts may leave, when the latest version of each thing it made is approved for good."""
+    latest = {artifact.artifact_type: artifact for artifact in task.artifacts.order_by("version")}
+    if not all(_is_approved(artifact, now - undo_time()) for artifact in latest.values()):
+        return False
+    return _leave_review(task, "approve", status=TaskStatus.DONE) is not None
+
+
+def _is_approved(artifact: Artifact, decided_before: datetime) -> bool:
+    """By the person who was asked, and too long ago to be taken back; or by a judge, where no person was."""
+    items = ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN)
+    if items.exists():
+        return items.filter(
+            status=ReviewItemStatus.DECIDED,
+            decision__decision=Decision.APPROVE,
+            decision__created_at__lte=decided_before,
+        ).exists()
+    return artifact.decisions.filter(decision=Decision.APPROVE, next_action=NextAction.PUBLISH).exists()
+
+
+def reject_attempt(decision: ReviewDecision, actor: Actor) -> bool:
+    """A rejection takes effect: the attempt has failed with all that it made, and the next one is told why."""
+    why = "; ".join(str(reason) for reason in decision.reasons)
+    failed = _leave_review(decision.task, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
+    if failed is None:
+        return False
+    ReviewItem.objects.filter(task=failed).withdraw("reject")
+    PublishRecord.objects.filter(artifact__task=failed).drop("reject", f"Another part of the work was rejected: {why}")
+    retry_task(task=failed, actor=actor, feedback=why)
+    return True
+
+
+def _leave_review(task: Task, action: str, **values: object) -> Task | None:
+    changed = Task.objects.filter(pk=task.pk, status=TaskStatus.REVIEW).change(action, **values)
+    return changed[0] if changed else None
+
+
+def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
+    """Let people's decisions whose undo time is over take effect; returns how many tasks left the review by it.
+
+    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest, and
+    one row that cannot be settled keeps nobody else's decision waiting.
+    """
+    now = now or timezone.now()
+    due = ReviewItem.objects.filter(
+        status=ReviewItemStatus.DECIDED,
+        task__status=TaskStatus.REVIEW,
+        decision__created_at__lte=now - undo_time(),
+        decision__decision__in=[Decision.APPROVE, Decision.REJECT],
+    )
+    settled = 0
+    for item_id in due.values_list("pk", flat=True):
+        try:
+            settled += _settle_one(item_id, actor, now)
+        except Exception:
+            log.exception("The decision on review item %s could not be settled", item_id)
+    return settled
+
+
+@transaction.atomic
+def _settle_one(item_id: UUID, actor: Actor, now: datetime) -> bool:
+    task, item = lock_item(item_id)
+    if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
+        return False  # taken back, or settled by another run
+    with acting(actor):
+        if item.decision.decision == Decision.REJECT:
+            return reject_attempt(item.decision, actor)
+        return finish_when_all_approved(task, now)
