@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.models import User
 from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
@@ -52,6 +53,7 @@ def decide_artifact(
     A confident approval without policy hits is published; a rejection is tried again; everything else is put before a
     person. What people were asked is theirs: a judge that comes later is refused.
     """
+    verdict = _decision(decision)
     task = _lock_in_review(artifact)
     if judge.pk == task.agent_id:
         raise NotAllowed("A judge does not decide on its own work.")
@@ -61,16 +63,18 @@ def decide_artifact(
         raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
     if artifact.decisions.exists():
         raise Conflict("A judge has decided on this artifact already.")
-    reason = why_a_person(Decision(decision), confidence, policy_hits, ReviewPolicy.of(task.campaign))
+    if task.artifacts.filter(artifact_type=artifact.artifact_type, version__gt=artifact.version).exists():
+        raise Conflict("There is a newer version of this artifact; decide on that one.")
+    reason = why_a_person(verdict, confidence, policy_hits, ReviewPolicy.of(task.campaign))
     with acting(actor):
         decided = ReviewDecision.objects.create(
             task=task,
             artifact=artifact,
-            decision=decision,
+            decision=verdict,
             confidence_score=confidence,
             reasons=list(reasons),
             policy_hits=list(policy_hits) or None,
-            next_action=NextAction.HUMAN_REVIEW if reason else NEXT_ACTION[Decision(decision)],
+            next_action=NextAction.HUMAN_REVIEW if reason else NEXT_ACTION[verdict],
             reviewer_type=ReviewerType.JUDGE,
             reviewer_id=judge.pk,
             artifact_sha256=artifact.content_sha256,
@@ -78,12 +82,18 @@ def decide_artifact(
         )
         if reason:
             open_review_item(artifact=artifact, reason=reason, risk=1 - confidence)
-        elif decision == Decision.APPROVE:
+        elif verdict == Decision.APPROVE:
             queue_posts(decision=decided, actor=actor)
             finish_when_all_approved(task, timezone.now())
         else:
             reject_attempt(decided, actor)
     return decided
+
+
+def _decision(text: str) -> Decision:
+    if text not in Decision.values:
+        raise Invalid(f"“{text}” is not a decision; choose approve, reject or escalate.")
+    return Decision(text)
 
 
 def _lock_in_review(artifact: Artifact) -> Task:
@@ -128,30 +138,31 @@ def decide_review_item(
     if person is None:
         raise NotAllowed("Only a person decides what waits for a person.")
     actor.require(PERMISSION, to="decide what waits for a person")
-    reasons = _usable(decision, reasons)
+    verdict = _decision(decision)
+    reasons = _usable(verdict, reasons)
     task, item = lock_item(item_id)
     _check_current(item, task, seen_version, seen_sha256)
-    _check_duties(item, task, decision, actor)
+    _check_duties(item, task, verdict, actor)
     with acting(actor):
         (decided,) = ReviewDecision.objects.create_all(
             [
                 ReviewDecision(
                     task=task,
                     artifact=item.artifact,
-                    decision=decision,
+                    decision=verdict,
                     confidence_score=Decimal("1.000"),
                     reasons=reasons,
-                    next_action=NEXT_ACTION[Decision(decision)],
+                    next_action=NEXT_ACTION[verdict],
                     reviewer_type=ReviewerType.HUMAN,
                     reviewer_id=actor.id,
                     artifact_sha256=item.artifact.content_sha256,
                     trace_id=task.trace_id,
                 )
             ],
-            action=decision,
+            action=verdict,
         )
         item.change(
-            decision,
+            verdict,
             status=ReviewItemStatus.DECIDED,
             decision=decided,
             claimed_by=None,
@@ -160,16 +171,14 @@ def decide_review_item(
             undone_by=None,
             version=item.version + 1,
         )
-        if decision == Decision.APPROVE:
+        if verdict == Decision.APPROVE:
             queue_posts(decision=decided, actor=actor, scheduled_for=decided.created_at + undo_time())
-        elif decision == Decision.ESCALATE:
+        elif verdict == Decision.ESCALATE:
             open_review_item(artifact=item.artifact, reason=ReviewReason.ESCALATED, risk=item.risk, level=2)
     return decided
 
 
-def _usable(decision: str, reasons: Sequence[str]) -> list[str]:
-    if decision not in Decision.values:
-        raise Invalid(f"“{decision}” is not a decision; choose approve, reject or escalate.")
+def _usable(decision: Decision, reasons: Sequence[str]) -> list[str]:
     given = [reason.strip() for reason in reasons if reason.strip()]
     if any("\x00" in reason for reason in given):
         raise Invalid("A reason contains a character that cannot be stored (NUL).")
@@ -198,15 +207,13 @@ def _what_happened(item: ReviewItem) -> str:
 
 def reviewer_name(decision: ReviewDecision) -> str:
     """Who decided, as people know them."""
-    from accounts.models import User
-
     if decision.reviewer_id and decision.reviewer_id.startswith("user:"):
         person = User.objects.filter(pk=decision.reviewer_id.removeprefix("user:")).first()
         return str(person) if person else "somebody"
     return decision.reviewer_id or "a judge"
 
 
-def _check_duties(item: ReviewItem, task: Task, decision: str, actor: Actor) -> None:
+def _check_duties(item: ReviewItem, task: Task, decision: Decision, actor: Actor) -> None:
     """Separation of duties, under the item's lock: not the maker, and nobody twice on one artifact."""
     if decision == Decision.APPROVE and actor.person.pk in task.makers():
         raise NotAllowed("You planned this work or answer for the agent that made it, so somebody else approves it.")

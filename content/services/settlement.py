@@ -96,6 +96,8 @@ def _settle_one(item_id: UUID, actor: Actor, now: datetime) -> bool:
     task, item = lock_item(item_id)
     if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
         return False  # taken back, or settled by another run
+    if item.decision.created_at > now - undo_time():
+        return False  # taken back and decided anew
     with acting(actor):
         if item.decision.decision == Decision.REJECT:
             return reject_attempt(item.decision, actor)

@@ -282,6 +282,18 @@ def test_a_judge_does_not_decide_what_people_were_asked(decision: str) -> None:
         assert item.task.status == TaskStatus.REVIEW
 
 
+def test_of_two_versions_the_newer_one_is_decided() -> None:
+    task = claimed_task()
+    older = submit_artifact(task=task, artifact_type="text", content=b"First.", actor=worker(task))
+    newer = make_artifact(task=task, content=b"Second.")
+    with pytest.raises(Conflict, match="a newer version"):
+        judged(artifact=older, confidence="0.99")
+    assert judged(artifact=newer, confidence="0.99").next_action == NextAction.PUBLISH
+    newer.task.refresh_from_db()
+    assert newer.task.status == TaskStatus.DONE
+    assert not PublishRecord.objects.filter(artifact=older).exists()
+
+
 def test_a_judge_that_is_suspended_decides_nothing() -> None:
     judge = make_judge()
     Agent.objects.filter(pk=judge.pk).change("suspend", status="suspended")
