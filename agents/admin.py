@@ -81,6 +81,7 @@ class AgentAdmin(ConsoleAdmin[Agent]):
 class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
     """Tokens are looked at and revoked; making one belongs to the door that shows it once, so there is no add page."""
 
+    empty_because = "They appear here when one is given to an agent or a program."
     list_display = [
         "name",
         "role",

@@ -46,7 +46,7 @@ class Agent(AuditedModel):
 
     class Meta:
         db_table = "agent"
-        constraints = [one_of("status", "agent", AgentStatus), times_within_reach("agent", "created_at")]
+        constraints = [one_of("status", "agent", AgentStatus), times_within_reach("agent", "created_at", "updated_at")]
         indexes = [models.Index(fields=["campaign"], name="idx_agent_campaign")]
         triggers = [*MUTABLE, Transitions(initial=AGENT_INITIAL, transitions=AGENT_TRANSITIONS)]
 

@@ -6,7 +6,6 @@ Django's own bulk methods would slip past the signals, so they refuse.
 
 import uuid
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
@@ -15,6 +14,7 @@ from django.db import models, transaction
 from django.db.models import Func
 from uuid_utils.compat import uuid7
 
+from audit import exact_json
 from audit.choices import EntityType
 from audit.signals import rows_changed
 
@@ -81,11 +81,19 @@ class JSONShape(Func):
     output_field = models.TextField()
 
 
+class JSONIsShallow(Func):
+    """No value lies 64 levels down: deeper ones can be written to PostgreSQL, but not read by most languages."""
+
+    template = "(NOT jsonb_path_exists(%(expressions)s, '$.**{64}'))"
+    output_field = models.BooleanField()
+
+
 def json_shaped(column: str, table: str) -> models.CheckConstraint:
-    """JSON columns hold an object or an array; a bare number or text is a writer's mistake."""
+    """JSON columns hold an object or an array, and no bottomless one; a bare text is a writer's mistake."""
     return models.CheckConstraint(
         name=f"{table}_{column}_check",
-        condition=models.lookups.In(JSONShape(models.F(column)), ["object", "array"]),
+        condition=models.Q(models.lookups.In(JSONShape(models.F(column)), ["object", "array"]))
+        & models.Q(JSONIsShallow(models.F(column))),
         violation_error_message=f"{column} must be a JSON object or array.",
     )
 
@@ -147,14 +155,14 @@ class AuditedQuerySet(models.QuerySet[M]):
         rows = self.model._base_manager.using(self.db).filter(pk__in=[row.pk for row in before])
         rows.update(**values)
         after = list(rows.order_by("pk"))
-        rows_changed.send(self.model, before=before, after=after, action=action)
+        rows_changed.send(self.model, before=before, after=after, action=action, using=self.db)
         return after
 
     @transaction.atomic
     def create_all(self, rows: Iterable[M], *, action: str = "create") -> list[M]:
         created = super().bulk_create(rows)
         if created:
-            rows_changed.send(self.model, before=None, after=created, action=action)
+            rows_changed.send(self.model, before=None, after=created, action=action, using=self.db)
         return created
 
     def update(self, **_: Any) -> NoReturn:
@@ -177,23 +185,29 @@ class AuditedModel(models.Model):
     immutable: ClassVar[bool] = False
 
     objects = AuditedQuerySet.as_manager()
-    _loaded: dict[str, Any] = {}  # what the columns held when the row was last read or written
 
     class Meta:
         abstract = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._loaded: dict[str, Any] = {}  # what the columns are known to hold in the database
+        super().__init__(*args, **kwargs)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Writes only what was changed since the row was read: a form that was open during a pause does not undo it."""
+        now = self._current()
         if not self._state.adding and not args and not kwargs.get("force_insert") and "update_fields" not in kwargs:
-            now = self._current()
             changed = [name for name, value in now.items() if name not in self._loaded or self._loaded[name] != value]
             if not changed:
                 return
             kwargs["update_fields"] = changed
+        written = kwargs.get("update_fields") or list(now)
         # Outside a transaction Django would send post_save after the row has committed.
-        with transaction.atomic():
+        with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
-        self._loaded = self._current()
+            # Only once it is committed does the row hold it: after a rollback the same save has to write again.
+            kept = {name: now[name] for name in written if name in now}
+            transaction.on_commit(lambda: self._loaded.update(kept), using=kwargs.get("using"))
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
@@ -202,16 +216,25 @@ class AuditedModel(models.Model):
         return row
 
     def _current(self) -> dict[str, Any]:
-        """The values of the columns that were loaded; JSON copied, since it is changed in place."""
-        fields = [field for field in self._meta.concrete_fields if field.attname in self.__dict__]
+        """The values of the columns that were loaded; JSON as text, since it is changed in place and 1 equals True."""
+        fields = [f for f in self._meta.concrete_fields if f.attname in self.__dict__ and not f.primary_key]
         return {
-            field.name: deepcopy(value) if isinstance(value := getattr(self, field.attname), dict | list) else value
+            field.name: exact_json.dumps(value, sort_keys=True)
+            if isinstance(value := getattr(self, field.attname), dict | list)
+            else value
             for field in fields
         }
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        super().refresh_from_db(*args, **kwargs)
-        self._loaded = self._current()
+    def refresh_from_db(
+        self, using: str | None = None, fields: Iterable[str] | None = None, from_queryset: Any = None
+    ) -> None:
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        read = None if fields is None else set(fields)
+        self._loaded |= {
+            name: value
+            for name, value in self._current().items()
+            if read is None or {name, self._meta.get_field(name).attname} & read  # type: ignore[union-attr]
+        }
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(f"{self._meta.verbose_name_plural} are never deleted")

@@ -13,6 +13,12 @@ from uuid import UUID
 import simplejson
 from django.db import models
 
+LONGEST_INT = 4000  # digits; Python refuses to read longer ones as int
+
+
+def whole_number(text: str) -> int | Decimal:
+    return int(text) if len(text) <= LONGEST_INT else Decimal(text)
+
 
 def _default(value: object) -> str:
     if isinstance(value, datetime | date):
@@ -27,7 +33,7 @@ def dumps(value: object, **options: Any) -> str:
 
 
 def loads(text: str, **options: Any) -> Any:
-    return json.loads(text, **{"parse_float": Decimal, **options})
+    return json.loads(text, **{"parse_float": Decimal, "parse_int": whole_number, **options})
 
 
 class ExactEncoder(simplejson.JSONEncoder):
@@ -37,7 +43,7 @@ class ExactEncoder(simplejson.JSONEncoder):
 
 class ExactDecoder(json.JSONDecoder):
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"parse_float": Decimal, **options})
+        super().__init__(**{"parse_float": Decimal, "parse_int": whole_number, **options})
 
 
 class ExactJSONField(models.JSONField[Any, Any]):

@@ -34,26 +34,30 @@ def register(model: type[AuditedModel]) -> None:
     rows_changed.connect(_changed, sender=model, dispatch_uid=f"audit:{model._meta.label}:rows")
 
 
-def _remember(sender: type[AuditedModel], instance: AuditedModel, **_: Any) -> None:
+def _remember(sender: type[AuditedModel], instance: AuditedModel, using: str, **_: Any) -> None:
     """Lock and keep the row as it is, so that the log tells what really changed and not what was asked."""
     before = None
     if not instance._state.adding:
-        before = sender._base_manager.select_for_update(of=("self",)).filter(pk=instance.pk).first()
+        before = sender._base_manager.using(using).select_for_update(of=("self",)).filter(pk=instance.pk).first()
     setattr(instance, _BEFORE, before)
 
 
-def _saved(sender: type[AuditedModel], instance: AuditedModel, created: bool, raw: bool, **_: Any) -> None:
+def _saved(sender: type[AuditedModel], instance: AuditedModel, created: bool, using: str, **_: Any) -> None:
     before = getattr(instance, _BEFORE, None)
     delattr(instance, _BEFORE)
-    write(sender, None if created else [before], [instance], "create" if created else "update")
+    write(sender, None if created else [before], [instance], "create" if created else "update", using)
 
 
-def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, **_: Any) -> None:
-    write(sender, before, after, action)
+def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, using: str, **_: Any) -> None:
+    write(sender, before, after, action, using)
 
 
 def write(
-    model: type[AuditedModel], before: Sequence[Any] | None, written: Sequence[AuditedModel], action: str
+    model: type[AuditedModel],
+    before: Sequence[Any] | None,
+    written: Sequence[AuditedModel],
+    action: str,
+    using: str,
 ) -> None:
     """One audit row for each row that differs, all in one INSERT.
 
@@ -62,8 +66,8 @@ def write(
     """
     context, spec = current(), model.audit
     fallback = context.trace_id or new_trace_id()
-    rows = _read(model, written)
-    AuditLog.objects.bulk_create(
+    rows = _read(model, written, using)
+    AuditLog.objects.using(using).bulk_create(
         AuditLog(
             trace_id=row.audit_trace or fallback,
             actor_type=context.actor.type,
@@ -82,13 +86,15 @@ def write(
     )
 
 
-def _read(model: type[AuditedModel], written: Sequence[AuditedModel]) -> list[Any]:
+def _read(model: type[AuditedModel], written: Sequence[AuditedModel], using: str) -> list[Any]:
     """The rows as the database has them, in the same order, with the trace and the campaign that they belong to."""
     spec = model.audit
     paths = {"audit_trace": spec.trace, "audit_campaign": spec.campaign}
-    rows = model._base_manager.annotate(
-        **{name: F(path) if path else Value(None, CharField()) for name, path in paths.items()}
-    ).in_bulk([row.pk for row in written])
+    rows = (
+        model._base_manager.using(using)
+        .annotate(**{name: F(path) if path else Value(None, CharField()) for name, path in paths.items()})
+        .in_bulk([row.pk for row in written])
+    )
     return [rows[row.pk] for row in written]
 
 
@@ -96,25 +102,26 @@ def register_links(model: type[models.Model], field: str, entity: EntityType) ->
     """Audit a many-to-many field of `model`, from whichever side it is changed: groups of people, rights of groups."""
     link = model._meta.get_field(field)
     other_side = str(link.remote_field.get_accessor_name())  # type: ignore[union-attr]
+    before: dict[Any, set[str]] = {}
+
+    def linked(row: Any) -> set[str]:
+        return {str(each) for each in getattr(row, field).all()}
 
     def changed(instance: models.Model, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any) -> None:
-        rows: Any = [instance]
+        rows: list[Any] = [instance]
         if reverse:
-            linked = getattr(instance, other_side)
-            rows = model._base_manager.filter(pk__in=pk_set) if pk_set is not None else linked.all()
-        for row in rows if pk_set or action == "pre_clear" else ():
-            after = {str(each) for each in getattr(row, field).all()}
-            touched = {str(instance)} if reverse else {str(each) for each in linked_rows(row, pk_set)}
-            if action == "post_add":
-                _write_links(row, entity, field, after - touched, after)
-            elif action == "post_remove":
-                _write_links(row, entity, field, after | touched, after)
-            elif action == "pre_clear":
-                _write_links(row, entity, field, after, after - touched if reverse else set())
-
-    def linked_rows(row: models.Model, pk_set: set[Any] | None) -> Any:
-        manager = getattr(row, field).model._base_manager
-        return manager.filter(pk__in=pk_set) if pk_set is not None else ()
+            rows = list(
+                getattr(instance, other_side).all() if pk_set is None else model._base_manager.filter(pk__in=pk_set)
+            )
+        if action == "pre_clear":
+            for row in rows:
+                told = linked(row)
+                _write_links(row, entity, field, told, told - {str(instance)} if reverse else set())
+        elif action in {"pre_add", "pre_remove"}:
+            before.update({row.pk: linked(row) for row in rows})
+        elif action in {"post_add", "post_remove"}:
+            for row in rows:
+                _write_links(row, entity, field, before.pop(row.pk, set()), linked(row))
 
     through = getattr(model, field).through
     m2m_changed.connect(changed, sender=through, weak=False, dispatch_uid=f"audit:{model._meta.label}:{field}")
@@ -144,11 +151,16 @@ def difference(before: models.Model | None, after: AuditedModel) -> dict[str, An
     changes: dict[str, Any] = {
         column: [REDACTED, REDACTED] if column in spec.redact else [old.get(column), value]
         for column, value in new.items()
-        if old.get(column) != value and column not in spec.ignore
+        if column not in spec.ignore and not _same(old.get(column), value)
     }
     if spec.redact & changes.keys():
         changes["_redaction"] = REDACTION_VERSION
     return changes or None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """As JSON knows it: 1 is not true, whatever Python says."""
+    return exact_json.dumps(one, sort_keys=True) == exact_json.dumps(other, sort_keys=True)
 
 
 def _values(row: models.Model) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Campaign(AuditedModel):
                 violation_error_message="The budget cap cannot be below what is already spent and reserved.",
             ),
             times_within_reach(
-                "campaign", "start_time", "end_time", "created_at", "deleted_at", "halted_at", "resume_at"
+                "campaign",
+                *("start_time", "end_time", "created_at", "updated_at", "deleted_at", "halted_at", "resume_at"),
             ),
             models.CheckConstraint(
                 name="campaign_halted_at_check",
@@ -138,7 +139,8 @@ class Campaign(AuditedModel):
     @property
     def platforms(self) -> list[str]:
         """The target platforms by name; agents may have written them as the keys of an object."""
-        return list(dict.fromkeys(str(platform) for platform in self.target_platforms))
+        names = (str(platform).strip().lower() for platform in self.target_platforms)
+        return list(dict.fromkeys(name for name in names if name))
 
     @property
     def state(self) -> str:
@@ -191,7 +193,7 @@ class FreshTraceId(Func):
     output_field = models.TextField()
 
 
-MOST_ATTEMPTS = 10_000
+MOST_ATTEMPTS = 2**31 - 1  # as far as the column counts
 
 RANK = Case(
     *(When(priority=priority, then=Value(rank)) for priority, rank in PRIORITY_RANK.items()),
@@ -243,9 +245,7 @@ class Task(AuditedModel):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Hidden since; never removed.")
     reserve_etb = Money(default=0, db_default=0, help_text="What it may cost; reserved when it is handed out.")
     cost_etb = Money(default=0, db_default=0, help_text="What it did cost.")
-    created_by = PersonKey(
-        "created_by", "The person who planned it, and so approves nothing that comes of it."
-    )
+    created_by = PersonKey("created_by", "The person who planned it, and so approves nothing that comes of it.")
     lease_id = models.UUIDField(null=True, blank=True, editable=False, help_text="Held by the worker that has it.")
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its lease ends.")
     lease_epoch = models.IntegerField(
@@ -267,11 +267,9 @@ class Task(AuditedModel):
             money("reserve_etb", "task"),
             money("cost_etb", "task"),
             json_shaped("context", "task"),
-            times_within_reach("task", "created_at", "not_before", "deleted_at", "lease_expires_at", "claimed_at"),
-            models.CheckConstraint(
-                name="task_attempts_limit_check",
-                condition=Q(attempt__lte=MOST_ATTEMPTS, max_attempts__lte=MOST_ATTEMPTS),
-                violation_error_message=f"No task is tried more than {MOST_ATTEMPTS} times.",
+            times_within_reach(
+                "task",
+                *("created_at", "updated_at", "not_before", "deleted_at", "lease_expires_at", "claimed_at"),
             ),
             models.CheckConstraint(
                 name="task_parent_task_id_check",

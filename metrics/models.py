@@ -14,6 +14,7 @@ from audit.base import (
     at_least,
     json_shaped,
     one_of,
+    times_within_reach,
 )
 from audit.choices import EntityType
 from audit.exact_json import ExactJSONField
@@ -42,7 +43,11 @@ class MetricEvent(AuditedModel):
 
     class Meta:
         db_table = "metric_event"
-        constraints = [one_of("metric_type", "metric_event", MetricType), at_least("metric_value", "metric_event", 0)]
+        constraints = [
+            one_of("metric_type", "metric_event", MetricType),
+            at_least("metric_value", "metric_event", 0),
+            times_within_reach("metric_event", "ingested_at"),
+        ]
         indexes = [
             models.Index(fields=["campaign", "observed_at"], name="idx_metric_campaign_time"),
             models.Index(fields=["content", "observed_at"], name="idx_metric_content_time"),

@@ -73,15 +73,28 @@ class Migration(migrations.Migration):
             model_name="agent",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("created_at__isnull", True),
-                    (
-                        "created_at__range",
+                    models.Q(
+                        ("created_at__isnull", True),
                         (
-                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
                         ),
+                        _connector="OR",
                     ),
-                    _connector="OR",
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
                 ),
                 name="agent_times_check",
                 violation_error_message="A time lies outside of the calendar.",

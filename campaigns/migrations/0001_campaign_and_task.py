@@ -422,8 +422,11 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("target_platforms")), ["object", "array"]
+                condition=models.Q(
+                    django.db.models.lookups.In(
+                        audit.base.JSONShape(models.F("target_platforms")), ["object", "array"]
+                    ),
+                    audit.base.JSONIsShallow(models.F("target_platforms")),
                 ),
                 name="campaign_target_platforms_check",
                 violation_error_message="target_platforms must be a JSON object or array.",
@@ -432,8 +435,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("constraints")), ["object", "array"]
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("constraints")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("constraints")),
                 ),
                 name="campaign_constraints_check",
                 violation_error_message="constraints must be a JSON object or array.",
@@ -486,6 +490,17 @@ class Migration(migrations.Migration):
                         ("created_at__isnull", True),
                         (
                             "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
                             (
                                 datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
                                 datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
@@ -861,7 +876,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="task",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("context")), ["object", "array"]),
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("context")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("context")),
+                ),
                 name="task_context_check",
                 violation_error_message="context must be a JSON object or array.",
             ),
@@ -874,6 +892,17 @@ class Migration(migrations.Migration):
                         ("created_at__isnull", True),
                         (
                             "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
                             (
                                 datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
                                 datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
@@ -928,14 +957,6 @@ class Migration(migrations.Migration):
                 ),
                 name="task_times_check",
                 violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("attempt__lte", 10000), ("max_attempts__lte", 10000)),
-                name="task_attempts_limit_check",
-                violation_error_message="No task is tried more than 10000 times.",
             ),
         ),
         migrations.AddConstraint(

@@ -46,8 +46,12 @@ def urgent(verb: V) -> V:
             try:
                 with transaction.atomic():
                     with connection.cursor() as cursor:
-                        cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-                    return verb(**arguments)
+                        cursor.execute("SELECT current_setting('lock_timeout')")
+                        (before,) = cursor.fetchone()
+                        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [PATIENCE])
+                        changed = verb(**arguments)
+                        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+                    return changed
             except OperationalError as error:
                 sqlstate = getattr(error.__cause__, "sqlstate", "")
                 if sqlstate not in {DEADLOCK, LOCK_TIMEOUT}:

@@ -627,7 +627,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("metadata")),
+                ),
                 name="artifact_metadata_check",
                 violation_error_message="metadata must be a JSON object or array.",
             ),
@@ -635,7 +638,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("sources")), ["object", "array"]),
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("sources")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("sources")),
+                ),
                 name="artifact_sources_check",
                 violation_error_message="sources must be a JSON object or array.",
             ),
@@ -762,7 +768,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("reasons")), ["object", "array"]),
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("reasons")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("reasons")),
+                ),
                 name="review_decision_reasons_check",
                 violation_error_message="reasons must be a JSON object or array.",
             ),
@@ -770,8 +779,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(
-                    audit.base.JSONShape(models.F("policy_hits")), ["object", "array"]
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("policy_hits")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("policy_hits")),
                 ),
                 name="review_decision_policy_hits_check",
                 violation_error_message="policy_hits must be a JSON object or array.",
@@ -966,6 +976,17 @@ class Migration(migrations.Migration):
                         ("created_at__isnull", True),
                         (
                             "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
                             (
                                 datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
                                 datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
@@ -1169,8 +1190,8 @@ class Migration(migrations.Migration):
                 name="lease",
                 sql=audit.triggers.GuardSql(
                     declare="DECLARE allowed boolean; present integer;",
-                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF OLD.status = 'published' AND (NEW.platform_post_id <> OLD.platform_post_id\n                                                     OR NEW.published_at <> OLD.published_at) THEN\n                        RAISE EXCEPTION 'where and when a post appeared never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF OLD.lease_epoch < present THEN\n                            RAISE EXCEPTION 'this post was handed out before a halt' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_epoch_fence';\n                        END IF;\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="86df0321c899a63e00db6c66014b87e8a4c2e3de",
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF OLD.status = 'published' AND (\n                            (OLD.platform_post_id IS NOT NULL\n                             AND NEW.platform_post_id IS DISTINCT FROM OLD.platform_post_id)\n                            OR (OLD.published_at IS NOT NULL\n                                AND NEW.published_at IS DISTINCT FROM OLD.published_at)) THEN\n                        RAISE EXCEPTION 'where and when a post appeared never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF OLD.lease_epoch < present THEN\n                            RAISE EXCEPTION 'this post was handed out before a halt' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_epoch_fence';\n                        END IF;\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="de93bf09028232e3fc2df6f38551cbb6fd0d5fe0",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_9e410",
@@ -1353,7 +1374,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="videoasset",
             constraint=models.CheckConstraint(
-                condition=django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("metadata")),
+                ),
                 name="video_asset_metadata_check",
                 violation_error_message="metadata must be a JSON object or array.",
             ),
@@ -1362,15 +1386,28 @@ class Migration(migrations.Migration):
             model_name="videoasset",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("created_at__isnull", True),
-                    (
-                        "created_at__range",
+                    models.Q(
+                        ("created_at__isnull", True),
                         (
-                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
                         ),
+                        _connector="OR",
                     ),
-                    _connector="OR",
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
                 ),
                 name="video_asset_times_check",
                 violation_error_message="A time lies outside of the calendar.",

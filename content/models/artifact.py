@@ -124,7 +124,7 @@ class VideoAsset(AuditedModel):
         constraints = [
             one_of("status", "video_asset", VideoStatus),
             json_shaped("metadata", "video_asset"),
-            times_within_reach("video_asset", "created_at"),
+            times_within_reach("video_asset", "created_at", "updated_at"),
         ]
         indexes = [
             models.Index(fields=["agent"], name="idx_video_asset_agent"),

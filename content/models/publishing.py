@@ -115,7 +115,8 @@ class PublishRecord(AuditedModel):
             at_least("attempt", "publish_record", 0),
             sha256_shaped("content_sha256", "publish_record"),
             times_within_reach(
-                "publish_record", "created_at", "published_at", "scheduled_for", "lease_expires_at", "claimed_at"
+                "publish_record",
+                *("created_at", "updated_at", "published_at", "scheduled_for", "lease_expires_at", "claimed_at"),
             ),
             models.CheckConstraint(
                 name="publish_record_lease_check",
@@ -183,8 +184,11 @@ class PublishRecord(AuditedModel):
                         OLD.adopted) THEN
                         {refusal("publish_record", "what_is_fixed", "what is posted, and where, never changes")}
                     END IF;
-                    IF OLD.status = 'published' AND (NEW.platform_post_id <> OLD.platform_post_id
-                                                     OR NEW.published_at <> OLD.published_at) THEN
+                    IF OLD.status = 'published' AND (
+                            (OLD.platform_post_id IS NOT NULL
+                             AND NEW.platform_post_id IS DISTINCT FROM OLD.platform_post_id)
+                            OR (OLD.published_at IS NOT NULL
+                                AND NEW.published_at IS DISTINCT FROM OLD.published_at)) THEN
                         {refusal("publish_record", "what_is_fixed", "where and when a post appeared never changes")}
                     END IF;
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN

@@ -23,6 +23,10 @@ def queue_posts(
     artifact = decision.artifact
     if artifact.artifact_type not in PUBLISHABLE:
         return []
+    # What plain SQL queued without a decision is never handed out; it makes room for what is approved.
+    unapproved = PublishRecord.objects.queued().filter(artifact=artifact, decision=None, adopted=False)
+    with acting(actor):
+        unapproved.change("replace", status=PublishStatus.FAILED, error="Replaced by an approved post.")
     taken = set(PublishRecord.objects.live().filter(artifact=artifact).values_list("platform", flat=True))
     with acting(actor):
         return PublishRecord.objects.create_all(

@@ -66,6 +66,8 @@ def decide_artifact(
     if task.artifacts.filter(artifact_type=artifact.artifact_type, version__gt=artifact.version).exists():
         raise Conflict("There is a newer version of this artifact; decide on that one.")
     reason = why_a_person(verdict, confidence, policy_hits, ReviewPolicy.of(task.campaign))
+    if verdict == Decision.APPROVE and not artifact.has_known_content:
+        reason = ReviewReason.ESCALATED  # nobody can say what would be posted
     with acting(actor):
         decided = ReviewDecision.objects.create(
             task=task,

@@ -37,6 +37,8 @@ def finish_when_all_approved(task: Task, now: datetime) -> bool:
     latest = {artifact.artifact_type: artifact for artifact in task.artifacts.order_by("version")}
     if not all(_is_approved(artifact, now - undo_time()) for artifact in latest.values()):
         return False
+    superseded = PublishRecord.objects.filter(artifact__task=task).exclude(artifact__in=latest.values())
+    superseded.drop("approve", "A newer version was approved.")
     return _leave_review(task, "approve", status=TaskStatus.DONE) is not None
 
 
@@ -49,7 +51,8 @@ def _is_approved(artifact: Artifact, decided_before: datetime) -> bool:
             decision__decision=Decision.APPROVE,
             decision__created_at__lte=decided_before,
         ).exists()
-    return artifact.decisions.filter(decision=Decision.APPROVE, next_action=NextAction.PUBLISH).exists()
+    last = artifact.decisions.order_by("created_at", "review_id").last()
+    return last is not None and (last.decision, last.next_action) == (Decision.APPROVE, NextAction.PUBLISH)
 
 
 def reject_attempt(decision: ReviewDecision, actor: Actor) -> bool:
@@ -58,7 +61,6 @@ def reject_attempt(decision: ReviewDecision, actor: Actor) -> bool:
     failed = _leave_review(decision.task, "reject", status=TaskStatus.FAILED, error=f"Rejected: {why}")
     if failed is None:
         return False
-    ReviewItem.objects.filter(task=failed).withdraw("reject")
     PublishRecord.objects.filter(artifact__task=failed).drop("reject", f"Another part of the work was rejected: {why}")
     retry_task(task=failed, actor=actor, feedback=why)
     return True
@@ -66,6 +68,7 @@ def reject_attempt(decision: ReviewDecision, actor: Actor) -> bool:
 
 def _leave_review(task: Task, action: str, **values: object) -> Task | None:
     changed = Task.objects.filter(pk=task.pk, status=TaskStatus.REVIEW).change(action, **values)
+    ReviewItem.objects.filter(task__in=changed).withdraw(action)  # nobody needs to decide any more
     return changed[0] if changed else None
 
 

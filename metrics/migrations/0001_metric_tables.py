@@ -1,3 +1,5 @@
+import datetime
+
 import django.db.models.deletion
 import django.db.models.lookups
 import pgtrigger.compiler
@@ -248,8 +250,9 @@ class Migration(migrations.Migration):
                         violation_error_message="state must be one of: exporting, verified, detached, dropped, restored.",
                     ),
                     models.CheckConstraint(
-                        condition=django.db.models.lookups.In(
-                            audit.base.JSONShape(models.F("files")), ["object", "array"]
+                        condition=models.Q(
+                            django.db.models.lookups.In(audit.base.JSONShape(models.F("files")), ["object", "array"]),
+                            audit.base.JSONIsShallow(models.F("files")),
                         ),
                         name="metric_archive_files_check",
                         violation_error_message="files must be a JSON object or array.",
@@ -591,6 +594,24 @@ class Migration(migrations.Migration):
                 condition=models.Q(("metric_value__gte", 0)),
                 name="metric_event_metric_value_check",
                 violation_error_message="metric_value must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("ingested_at__isnull", True),
+                    (
+                        "ingested_at__range",
+                        (
+                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="metric_event_times_check",
+                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(

@@ -156,7 +156,6 @@ TABLES = {
             "task_cost_etb_check",
             "task_lease_check",
             "task_times_check",
-            "task_attempts_limit_check",
             "task_parent_task_id_check",
         },
         added_parents={"created_by": "user"},
@@ -284,6 +283,7 @@ TABLES = {
             "source": TEXT,
         },
         checks={"metric_event_metric_type_check", "metric_event_metric_value_check"},
+        added_checks={"metric_event_times_check"},
         parents={"campaign_id": "campaign", "agent_id": "agent", "content_id": "artifact"},
         indexes={
             "idx_metric_campaign_time": ("campaign_id", "observed_at"),

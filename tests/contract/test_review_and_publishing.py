@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.rows import CONTENT, Row, Sql, advance, approved, column_of, insert, refused, update
+from tests.contract.rows import CONTENT, Row, Sql, advance, approved, column_of, insert, now, refused, update
 
 OTHER = "0" * 63 + "1"
 
@@ -161,3 +161,13 @@ def test_a_post_that_was_out_before_is_adopted(sql: Sql) -> None:
         published_at=datetime.now(UTC) - timedelta(days=40),
     )
     assert (out["adopted"], out["decision_id"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    "change", [{"platform_post_id": None}, {"published_at": None}, {"platform_post_id": "another"}]
+)
+def test_where_and_when_a_post_appeared_is_never_erased(sql: Sql, change: Row) -> None:
+    post = insert(sql, "publish_record")["publish_id"]
+    update(sql, "publish_record", post, status="published", platform_post_id="7x", published_at=now())
+    with refused(sql, "23514", "publish_record_what_is_fixed"):
+        update(sql, "publish_record", post, **change)
