@@ -151,16 +151,11 @@ def difference(before: models.Model | None, after: AuditedModel) -> dict[str, An
     changes: dict[str, Any] = {
         column: [REDACTED, REDACTED] if column in spec.redact else [old.get(column), value]
         for column, value in new.items()
-        if column not in spec.ignore and not _same(old.get(column), value)
+        if column not in spec.ignore and not exact_json.same(old.get(column), value)
     }
     if spec.redact & changes.keys():
         changes["_redaction"] = REDACTION_VERSION
     return changes or None
-
-
-def _same(one: Any, other: Any) -> bool:
-    """As JSON knows it: 1 is not true, whatever Python says."""
-    return exact_json.dumps(one, sort_keys=True) == exact_json.dumps(other, sort_keys=True)
 
 
 def _values(row: models.Model) -> dict[str, Any]:

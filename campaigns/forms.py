@@ -1,12 +1,12 @@
 """The forms of campaigns and tasks. They shape what was typed; the rules are the models' and the services'."""
 
-import json
 from datetime import UTC
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
+from audit import exact_json
 from audit.admin.fields import ConsoleForm, JSONField, storable
 from campaigns.choices import CAMPAIGN_INITIAL, CampaignStatus
 from campaigns.models import Campaign, Task
@@ -18,7 +18,7 @@ class PlatformsField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(name, str) and "," not in name for name in value):
             return ", ".join(value)
-        return value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
+        return value if isinstance(value, str) or value is None else exact_json.dumps(value, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, (list, dict)):
@@ -36,7 +36,7 @@ class PlatformsField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return bool(self.to_python(data) != initial)
+            return not exact_json.same(self.to_python(data), initial)
         except ValidationError:
             return True
 

@@ -63,7 +63,7 @@ class JSONField(forms.JSONField):
         if self.disabled or value in self.empty_values or isinstance(value, (dict, list)):
             return super().to_python(value)
         try:
-            parsed = exact_json.loads(value, parse_float=_fraction, parse_constant=_no_such_number)
+            parsed = exact_json.loads(value, parse_int=int, parse_float=_fraction, parse_constant=_no_such_number)
         except json.JSONDecodeError as problem:
             raise ValidationError(f"This is not JSON: {problem.msg} (line {problem.lineno}).") from None
         except (RecursionError, ValueError):
@@ -83,7 +83,7 @@ class JSONField(forms.JSONField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return bool(self.to_python(data) != initial)
+            return not exact_json.same(self.to_python(data), initial)
         except ValidationError:
             return True
 
