@@ -25,7 +25,13 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
     add_form = PersonAddForm
     add_form_template = "admin/change_form.html"
     change_user_password_template = "admin/accounts/user/change_password.html"  # noqa: S105
-    list_display = ["display_name_or_email", "email", "in_groups", "standing", columns.when("last_login", "last seen")]
+    list_display = [
+        "display_name_or_email",
+        "address",
+        "in_groups",
+        "standing",
+        columns.when("last_login", "last seen"),
+    ]
     list_filter = ["is_active", "groups"]
     search_fields = ["display_name", "email"]
     search_help_text = "Name or e-mail"
@@ -57,6 +63,10 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
     @admin.display(description="person", ordering="display_name")
     def display_name_or_email(self, person: User) -> str:
         return str(person)
+
+    @admin.display(description="e-mail", ordering="email")
+    def address(self, person: User) -> str:
+        return person.email
 
     @admin.display(description="groups")
     def in_groups(self, person: User) -> str:

@@ -7,6 +7,7 @@ from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 from accounts.models import User
 from audit.admin.fields import ConsoleForm
 
+GROUPS_HELP = {"groups": "What they may do comes from these."}
 # Whose permissions mean something at the console; the rest are tables of Django and of libraries.
 OURS = ["accounts", "agents", "audit", "auth", "campaigns", "content", "metrics"]
 
@@ -15,12 +16,14 @@ class PersonAddForm(ConsoleForm[User], BaseUserCreationForm[User]):
     class Meta:
         model = User
         fields = ["email", "display_name", "groups"]
+        help_texts = GROUPS_HELP
 
 
 class PersonChangeForm(ConsoleForm[User], UserChangeForm[User]):
     class Meta:
         model = User
         fields = ["email", "display_name", "is_active", "groups"]
+        help_texts = GROUPS_HELP
 
 
 class PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]

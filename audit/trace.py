@@ -16,6 +16,9 @@ from audit.models import AuditLog
 PAGE = 500  # rows
 KEY = ("created_at", "audit_id")
 LONG = 120  # characters; what is longer is folded
+LONGEST = 2000  # characters of a value; the entry's own page has the rest
+WEIGHT = 120_000  # characters of a page, about; a page that is heavier ends earlier
+ROW, CHANGE, EVENT = 700, 60, 60  # characters of markup
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,26 @@ def read_trace(trace_id: str, person: Any, after: tuple[datetime, UUID] | None =
     if after:
         rows = beyond(rows, KEY, list(after), older=False)
     found = list(rows.order_by(*KEY)[: PAGE + 1])
-    shown = found[:PAGE]
-    last = shown[-1] if len(found) > PAGE else None
+    shown = _light(found[:PAGE])
+    last = shown[-1] if len(found) > len(shown) else None
     cursor = f"{last.created_at.isoformat()}_{last.audit_id}" if last else ""
     return Page(list(_steps(read(shown, person), after[0] if after else None)), len(shown), cursor)
+
+
+def _light(rows: list[AuditLog]) -> list[AuditLog]:
+    """As many of the first rows as a page carries; at least one."""
+    weight, before = 0, ""
+    for place, row in enumerate(rows):
+        in_a_run = before == row.entity_type == EntityType.METRIC_EVENT
+        weight, before = weight + (EVENT if in_a_run else _weight(row)), row.entity_type
+        if weight > WEIGHT and place:
+            return rows[:place]
+    return rows
+
+
+def _weight(row: AuditLog) -> int:
+    said = sum(CHANGE + len(change.before or "") + len(change.after) for change in changes_of(row))
+    return ROW + len(row.output_summary or "") + said
 
 
 def _steps(read_rows: list[Entry], before: datetime | None) -> Iterator[Step]:
@@ -91,10 +110,14 @@ def changes_of(row: AuditLog) -> list[Change]:
     told = row.changes if isinstance(row.changes, dict) else {}
     pairs = {column: pair for column, pair in told.items() if isinstance(pair, list) and len(pair) == 2}
     return [
-        Change(column, None if before is None else _text(before), _text(after))
+        Change(column, None if before is None else _cut(_text(before)), _cut(_text(after)))
         for column, (before, after) in pairs.items()
         if not (before is None and after in (None, "", [], {}))
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… (all of it on the page of this entry)"
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,11 @@ from django.urls import URLPattern, URLResolver, path
 class SignInForm(AdminAuthenticationForm):
     """E-mail addresses are kept in small letters; a keyboard that writes a capital first must not lock anybody out."""
 
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": "No account here has this e-mail with this password. Mind capital letters in the password.",
+    }
+
     def clean_username(self) -> str:
         return str(self.cleaned_data["username"]).strip().lower()
 

@@ -23,6 +23,7 @@ from content.filters import QueueFilter, TargetFilter, TypeFilter
 from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem, VideoAsset
 from content.preview import preview
 from content.reading import due_in_words, judges_decision, reasons_in_words
+from content.services.review import reviewer_name
 from content.views import review_item
 
 HOLD_COLOUR = {Hold.OPERATOR: "warn", Hold.CAMPAIGN: "warn", Hold.OUTCOME_UNKNOWN: "bad"}
@@ -88,6 +89,11 @@ class VideoAssetAdmin(ReadOnlyAdmin[VideoAsset]):
     badges = {"status": VIDEO_COLOUR}
 
 
+def in_words(decision: ReviewDecision) -> str:
+    """With the person's name, and not the key that the row has."""
+    return f"{decision.get_decision_display()} by {reviewer_name(decision)}"
+
+
 @admin.register(ReviewDecision)
 class ReviewDecisionAdmin(ReadOnlyAdmin[ReviewDecision]):
     list_display = [
@@ -105,6 +111,15 @@ class ReviewDecisionAdmin(ReadOnlyAdmin[ReviewDecision]):
     search_help_text = "Task, judge, agent, campaign or trace"
     ordering = ["-created_at", "-review_id"]
     badges = {"decision": DECISION_COLOUR}
+    fields = [
+        *("task", "artifact", "decision", "who", "reviewer_type", "confidence_score", "reasons", "policy_hits"),
+        *("next_action", "artifact_sha256", "trace_id", "created_at"),
+    ]
+    readonly_fields = ["who"]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        context["heading"] = in_words(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewDecision]:
         """With the name of the person who decided; people are few, so that no index is needed."""
@@ -204,11 +219,11 @@ class PublishRecordAdmin(ReadOnlyAdmin[PublishRecord]):
     fieldsets = [
         (None, {"fields": ["artifact", "campaign", "platform", "status", "hold", "error"]}),
         ("On the platform", {"fields": ["platform_post_id", "published_at", "scheduled_for", "disclosure_level"]}),
-        ("What allows it", {"fields": ["decision", "adopted", "content_sha256"]}),
+        ("What allows it", {"fields": ["approval", "adopted", "content_sha256"]}),
         ("Lease", {"fields": ["attempt", "lease_id", "lease_expires_at", "lease_epoch", "claimed_at"]}),
         ("Record", {"fields": ["trace", "created_at", "updated_at"]}),
     ]
-    readonly_fields = ["trace"]
+    readonly_fields = ["approval", "trace"]
 
     @admin.display(description="post")
     def what(self, post: PublishRecord) -> str:
@@ -217,3 +232,9 @@ class PublishRecordAdmin(ReadOnlyAdmin[PublishRecord]):
     @admin.display(description="trace")
     def trace(self, post: PublishRecord) -> str:
         return cells.trace_link(post.artifact.task.trace_id, post.artifact.task.trace_id)
+
+    @admin.display(description="decision")
+    def approval(self, post: PublishRecord) -> str:
+        if post.decision is None:
+            return cells.EMPTY
+        return format_html('<a href="{}">{}</a>', cells.admin_url(post.decision), in_words(post.decision))

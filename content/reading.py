@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from accounts.models import User
 from audit.admin.cells import duration
@@ -18,9 +20,13 @@ from content.services.policy import ReviewPolicy, undo_time
 from content.services.review import reviewer_name
 
 MAKER = "You planned this work or answer for the agent that made it, so somebody else approves it."
+DECIDED_BEFORE = "You have decided on this already; it was escalated, and wants another person."
 UNKNOWN_CONTENT = (
     "It cannot be approved: nobody gave the hash of this content, so what you see may not be what would be posted."
 )
+LABEL = 80  # characters of a badge
+# Reasons for which the judge's confidence tells something.
+WEIGHED = {ReviewReason.LOW_CONFIDENCE, ReviewReason.POLICY_HIT}
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Reading:
     versions: Sequence[Artifact]
     why: list[tuple[str, str]]  # words and colour
     cannot_approve: str
+    cannot_decide: str
     undo_until: datetime | None
 
 
@@ -59,6 +66,7 @@ def read_item(item: ReviewItem, person: User) -> Reading:
         versions=versions(item.artifact),
         why=reasons_in_words(item, decision),
         cannot_approve=_cannot_approve(item, person),
+        cannot_decide=_cannot_decide(item, person),
         undo_until=_undo_until(item, person),
     )
 
@@ -72,16 +80,16 @@ def judges_decision(item: ReviewItem) -> ReviewDecision | None:
 def reasons_in_words(item: ReviewItem, decision: ReviewDecision | None) -> list[tuple[str, str]]:
     """Why it waits, as a person would say it, each with the colour of its weight."""
     told: list[tuple[str, str]] = []
-    if item.reason == ReviewReason.LOW_CONFIDENCE and decision:
-        threshold = ReviewPolicy.of(item.campaign).approve_threshold
+    threshold = ReviewPolicy.of(item.campaign).approve_threshold
+    if item.reason in WEIGHED and decision and _is_unsure(decision, threshold):
         told.append((f"judge unsure ({decision.confidence_score:.2f}; approves at {threshold:.2f})", "warn"))
     elif item.reason == ReviewReason.ESCALATED:
         told.append(("escalated by a person" if item.level > 1 else "escalated by the judge", "warn"))
     elif item.reason != ReviewReason.POLICY_HIT:
         told.append((str(item.get_reason_display()), "neutral"))
     if decision and item.reason != ReviewReason.BLIND_SAMPLE:
-        told += [(f"hits policy: {hit}", "bad") for hit in listed(decision.policy_hits)[:5]]
-    platforms = item.campaign.platforms
+        told += [(f"hits policy: {cut(hit)}", "bad") for hit in listed(decision.policy_hits)[:5]]
+    platforms = [cut(name) for name in item.campaign.platforms]
     if platforms:
         told.append(
             (
@@ -90,6 +98,15 @@ def reasons_in_words(item: ReviewItem, decision: ReviewDecision | None) -> list[
             )
         )
     return told
+
+
+def cut(text: str) -> str:
+    """As much of it as a badge holds; the judge’s words stand beside in full."""
+    return Truncator(text).chars(LABEL)
+
+
+def _is_unsure(decision: ReviewDecision, threshold: Decimal) -> bool:
+    return decision.decision == Decision.APPROVE and decision.confidence_score < threshold
 
 
 def due_in_words(item: ReviewItem, now: datetime | None = None) -> tuple[str, str]:
@@ -136,6 +153,14 @@ def _cannot_approve(item: ReviewItem, person: User) -> str:
     if person.pk in item.task.makers():
         return MAKER
     return "" if item.artifact.has_known_content else UNKNOWN_CONTENT
+
+
+def _cannot_decide(item: ReviewItem, person: User) -> str:
+    """Said before somebody reads and writes in vain; the service refuses it in any case."""
+    if item.level == 1 or not item.is_open:
+        return ""
+    below = ReviewItem.objects.filter(artifact=item.artifact, status=ReviewItemStatus.DECIDED, undone_at=None)
+    return DECIDED_BEFORE if below.filter(decision__reviewer_id=f"user:{person.pk}").exists() else ""
 
 
 def _undo_until(item: ReviewItem, person: User) -> datetime | None:

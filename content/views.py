@@ -32,7 +32,11 @@ def review_item(request: HttpRequest, key: str) -> HttpResponse:
     try:
         said = _act(request, item)
     except Refused as refusal:
-        return _page(request, find(key), refusal=refusal.sentence, status=status_of(refusal))
+        found = find(key)
+        if _is_recorded(request, found):
+            messages.info(request, "This was recorded already; it was sent twice.")
+            return HttpResponseRedirect(admin_url(found))
+        return _page(request, found, refusal=refusal.sentence, status=status_of(refusal))
     messages.success(request, said)
     return HttpResponseRedirect(admin_url(item))
 
@@ -63,6 +67,17 @@ def _act(request: HttpRequest, item: ReviewItem) -> str:
         seen_sha256=request.POST.get("seen_sha256", ""),
     )
     return SAID[Decision(verb)]
+
+
+def _is_recorded(request: HttpRequest, item: ReviewItem) -> bool:
+    """The same person has just decided the same on what this form shows: a form that was sent twice."""
+    made, person = item.decision, request.user
+    return (
+        item.status == ReviewItemStatus.DECIDED
+        and made is not None
+        and (made.reviewer_id, made.decision) == (f"user:{person.pk}", request.POST.get("decision"))
+        and request.POST.get("seen_version") == str(item.version - 1)
+    )
 
 
 def _page(request: HttpRequest, item: ReviewItem, *, refusal: str = "", status: int = 200) -> HttpResponse:

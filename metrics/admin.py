@@ -28,6 +28,7 @@ MOST = 50  # posts or campaigns that a search of events stands for
 class MetricEventAdmin(KeysetAdmin[MetricEvent]):
     """Newest first by key, which is the order of arrival; by observation where an index has it (campaign, content)."""
 
+    empty_because = "They appear here when measurements are ingested."
     keyset = ("event_id",)
     list_display = [
         "event",
@@ -72,6 +73,7 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
 
 @admin.register(MetricRollup)
 class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
+    empty_because = "Gatehouse makes them of the metric events, hour by hour."
     list_display = [
         columns.when("bucket", "hour"),
         columns.link("campaign"),
@@ -91,8 +93,9 @@ class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
 
 @admin.register(MetricCounter)
 class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
+    empty_because = "They appear here when totals are ingested, one for each post and metric."
     list_display = [
-        columns.link("publish", "post"),
+        columns.text("publish", "post"),
         "metric_type",
         columns.number("highest_total"),
         columns.number("last_total"),
@@ -108,8 +111,9 @@ class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
 
 @admin.register(MetricCorrection)
 class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
+    empty_because = "They appear here when a platform reports a lower total than before."
     list_display = [
-        columns.link("publish", "post"),
+        columns.text("publish", "post"),
         "metric_type",
         columns.number("from_total", "from"),
         columns.number("to_total", "to"),
@@ -125,6 +129,7 @@ class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
 
 @admin.register(MetricArchive)
 class MetricArchiveAdmin(ReadOnlyAdmin[MetricArchive]):
+    empty_because = "A month that leaves the database leaves its receipt here."
     list_display = [
         "__str__",
         columns.badge("state", ARCHIVE_COLOUR),

@@ -30,7 +30,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     """Lists and forms in the console's manners: nothing is deleted, a refusal is a sentence, history is the audit log.
 
     `badges` gives columns with choices their colours on the page of a row, `long_texts` names the columns that are
-    written in paragraphs; every other text is one line.
+    written in paragraphs; every other text is one line. `empty_because` says on an empty list where rows come from.
     """
 
     form: type[ModelForm[M]] = ConsoleForm
@@ -44,6 +44,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     }
     badges: dict[str, Any] = {}
     long_texts: frozenset[str] = frozenset()
+    empty_because = ""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -132,7 +133,13 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
 
 
 class ReadOnlyAdmin(ConsoleAdmin[M]):
-    """Rows that people only look at: immutable, or written by verbs and not by forms."""
+    """Rows that people only look at: immutable, or written by verbs and not by forms.
+
+    Without `fields` or `fieldsets` every column is shown but the key, and not only those that a form would ask for.
+    """
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields or [field.name for field in self.opts.concrete_fields if not field.primary_key]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

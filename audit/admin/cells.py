@@ -39,7 +39,8 @@ def duration(length: timedelta) -> str:
     for limit, unit, size in STEPS:
         if seconds < limit:
             return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds // (86_400 * 30))} months"
+    months = int(seconds // (86_400 * 30))
+    return f"{months} months" if months < 24 else f"{int(seconds // (86_400 * 365.25))} years"
 
 
 def exact(moment: datetime) -> str:

@@ -41,6 +41,11 @@ def link(field: str, title: str = "") -> Column:
     return column(f"{field}_link", title or words(field), lambda row: cells.link(getattr(row, field)), field)
 
 
+def text(field: str, title: str = "") -> Column:
+    """The row that a foreign key names, for the first column: that leads to the row’s own page, and not elsewhere."""
+    return column(f"{field}_text", title or words(field), lambda row: str(getattr(row, field)), field)
+
+
 def trace(path: Callable[[Any], str] = lambda row: str(row.trace_id)) -> Column:
     return column("trace_link", "trace", lambda row: cells.trace_link(path(row)))
 

@@ -26,6 +26,12 @@ def _fraction(text: str) -> Decimal:
     return number
 
 
+def _whole(text: str) -> int:
+    if len(text) > MAX_EXPONENT:
+        raise ValueError(text)
+    return int(text)
+
+
 MAX_DEPTH = 64
 MAX_EXPONENT = 308  # as far as most languages' numbers go
 NESTED = "This JSON is nested too deeply, or has a number that is too long."

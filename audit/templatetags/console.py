@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from audit.admin import cells
 
 register = template.Library()
-SPELT = {" etb": " (ETB)", " sha256": " SHA-256", " id<": "<", " id:": ""}
+SPELT = {" etb": " (ETB)", " sha256": " SHA-256", " id<": "<", " id:": "", ">Email": ">E-mail"}
 ABBREVIATIONS = re.compile("|".join(map(re.escape, SPELT)))
 register.filter("relative", cells.when)
 register.filter("json_block", cells.json_block)
@@ -60,6 +60,8 @@ def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:
     """None leaves it to Django."""
     if value in (None, ""):
         return cells.EMPTY
+    if isinstance(column, models.BooleanField):
+        return "yes" if value else "no"
     if column.name == "trace_id":
         return cells.trace_link(value, value)
     if isinstance(column, models.JSONField):

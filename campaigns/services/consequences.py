@@ -79,14 +79,14 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
         "reviews": DECIDABLE,
     },
     CampaignVerb.PAUSE: {
-        "in_progress": ("may finish", "good", "their results count; nothing new starts"),
+        "in_progress": ("may finish", "good", "results still count; nothing new starts"),
         "pending": NOTHING_NEW,
         "queued": HELD,
         "leaving": ("may finish", "info", "publishers that have begun may still report them"),
         "reviews": DECIDABLE,
     },
     CampaignVerb.HALT: {
-        "in_progress": ("cut off", "bad", "their leases end now; what they send later is refused (409)"),
+        "in_progress": ("cut off", "bad", "cut off now; what is sent for them later is refused"),
         "pending": NOTHING_NEW,
         "queued": HELD,
         "leaving": MAY_APPEAR,
@@ -107,7 +107,7 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
         "leaving": IN_THE_WAY,
     },
     CampaignVerb.STOP: {
-        "in_progress": ("cut off", "bad", "they fail for good; what they send later is refused (409)"),
+        "in_progress": ("cut off", "bad", "they fail for good; what is sent for them later is refused"),
         "pending": ("fail", "bad", "they are never handed out"),
         "in_review": ("fail", "bad", "they are not published"),
         "queued": ("dropped", "bad", "they never leave"),

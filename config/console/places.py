@@ -98,8 +98,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     """What the page's frame shows; nothing of it before somebody has signed in."""
     if not request.user.is_authenticated:
         return {"environment": settings.ENVIRONMENT}
+    shown = places(request)
     return {
         "environment": settings.ENVIRONMENT,
-        "places": places(request),
+        "places": shown,
+        "here": next((place.name for _, entries in shown for place in entries if place.is_here), ""),
         "system": SystemControl.objects.first(),
     }

@@ -1,11 +1,18 @@
 "use strict";
-// The menu on a narrow screen, and "/" for the search. Everything works without it.
+// The menu on a narrow screen, "/" for the search, and forms that are sent once and lose no words.
+// Everything works without it.
 {
     const menu = document.getElementById("menu");
     if (menu) {
         menu.addEventListener("click", () => {
             const open = document.documentElement.toggleAttribute("data-menu");
             menu.setAttribute("aria-expanded", String(open));
+        });
+        document.addEventListener("keydown", (event) => {
+            if (event.key === "Escape" && document.documentElement.hasAttribute("data-menu")) {
+                menu.click();
+                menu.focus();
+            }
         });
     }
     const typing = (element) => element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
@@ -17,6 +24,48 @@
         if (find) {
             event.preventDefault();
             find.focus();
+        }
+    });
+
+    // A second click sends nothing. What was typed is kept over a sign-in that came between, and given back once.
+    const DRAFT = "gatehouse-draft";
+    const kept = JSON.parse(sessionStorage.getItem(DRAFT) || "{}");
+    sessionStorage.removeItem(DRAFT);
+    const words = document.querySelector("form.decide textarea");
+    if (words && kept.path === location.pathname && words.value === "") {
+        words.value = kept.text;
+    }
+    document.addEventListener("submit", (event) => {
+        const form = event.target;
+        if (form.method !== "post") {
+            return;
+        }
+        if (form.dataset.sent) {
+            event.preventDefault();
+            return;
+        }
+        form.dataset.sent = "yes";
+        if (words && words.form === form) {
+            sessionStorage.setItem(DRAFT, JSON.stringify({ path: location.pathname, text: words.value }));
+        }
+    });
+    addEventListener("pageshow", () => {
+        for (const form of document.forms) {
+            delete form.dataset.sent;
+        }
+    });
+
+    // The pickers hide the field that their label names.
+    window.django?.jQuery?.(() => {
+        for (const field of document.querySelectorAll("select.admin-autocomplete")) {
+            const label = document.querySelector(`label[for="${field.id}"]`);
+            const picker = field.nextElementSibling;
+            if (label && picker) {
+                label.id = `${field.id}_label`;
+                const shown = picker.querySelector("[role=textbox]");
+                shown?.setAttribute("aria-labelledby", label.id);
+                picker.querySelector("[role=combobox]")?.setAttribute("aria-labelledby", `${label.id} ${shown?.id}`);
+            }
         }
     });
 }

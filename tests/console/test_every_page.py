@@ -10,6 +10,7 @@ from django.contrib.admin.utils import quote
 from django.urls import reverse
 
 from config.groups import ADMINISTRATOR, AUDITOR, OPERATOR, REVIEWER
+from content.models import ReviewDecision
 
 GROUPS = [REVIEWER, OPERATOR, AUDITOR, ADMINISTRATOR]
 OURS = {"accounts", "agents", "audit", "campaigns", "content", "metrics"}
@@ -65,6 +66,23 @@ def test_lists_searches_and_pages_of_rows(world, sign_in, group) -> None:
             status = client.get(page).status_code
             wrong += [] if status == (200 if allowed else 403) else [(page, status)]
     assert wrong == []
+
+
+def test_each_row_of_a_list_leads_to_its_own_page(world, sign_in) -> None:
+    """And not to another's: a link within a link ends the outer one."""
+    client, wrong = sign_in(ADMINISTRATOR), []
+    for model in MODELS:
+        if may_view(model._meta.label_lower, ADMINISTRATOR):
+            page = client.get(address(model, "changelist")).content.decode()
+            wrong += [(model._meta.label, found) for found in re.findall(r"<a [^>]*><a ", page)]
+    assert wrong == []
+
+
+def test_a_row_that_is_only_read_shows_every_column(world, sign_in) -> None:
+    decision = ReviewDecision.objects.first()
+    page = sign_in(AUDITOR).get(address(ReviewDecision, "change", decision.pk)).content.decode()
+    assert "field-created_at" in page
+    assert "field-review_id" not in page
 
 
 def test_a_superuser_sees_the_pages_of_axes_too(world, sign_in) -> None:

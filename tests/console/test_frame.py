@@ -161,6 +161,27 @@ def test_a_long_trace_goes_on_on_the_next_page(sign_in, monkeypatch) -> None:
     assert auditor.get(f"{link}?after=nonsense").status_code == 404
 
 
+def test_a_heavy_trace_is_cut_into_light_pages_and_loses_no_row(sign_in) -> None:
+    """What agents store may be large; a page of the trace is not."""
+    entries(300, trace_id="ef" * 16, changes={"context": [None, {"brief": "w" * 50_000}]})
+    auditor, found, after = sign_in(AUDITOR), [], ""
+    while after is not None:
+        answer = auditor.get(f"/admin/trace/{'ef' * 16}/", {"after": after} if after else {})
+        assert len(answer.content) < 220_000
+        found.append(answer.context["page"].rows)
+        after = answer.context["page"].next_cursor or None
+    assert sum(found) == 300
+    assert len(found) > 1
+
+
+def test_the_newest_entries_are_not_drowned_by_metric_events(sign_in) -> None:
+    post = factories.published_post()
+    factories.make_events(post, amount=30)
+    page = text(sign_in(AUDITOR).get("/admin/"))
+    assert "30 metric events" in page
+    assert "published" in page
+
+
 def test_the_trace_needs_its_permission(sign_in) -> None:
     answer = sign_in().get(f"/admin/trace/{'a' * 32}/")
     assert answer.status_code == 403

@@ -67,6 +67,47 @@ def test_reasons_are_required_and_nothing_that_was_typed_is_lost(sign_in, decisi
     assert item.status == ReviewItemStatus.DECIDED
 
 
+def test_a_form_that_is_sent_twice_decides_once_and_alarms_nobody(sign_in) -> None:
+    reviewer, item = sign_in(REVIEWER), waiting_item()
+    sent = form(item, "approve")
+    reviewer.post(page_of(item), sent)
+
+    answer = reviewer.post(page_of(item), sent, follow=True)
+
+    assert answer.status_code == 200
+    assert "This was recorded already" in text(answer)
+    assert ReviewDecision.objects.filter(reviewer_type="human").count() == 1
+
+
+def test_whoever_escalated_is_told_before_writing_that_another_person_decides(sign_in) -> None:
+    reviewer, item = sign_in(REVIEWER), waiting_item()
+    reviewer.post(page_of(item), form(item, "escalate", "A second look."))
+    second = ReviewItem.objects.open().get()
+
+    answer = text(reviewer.get(page_of(second)))
+
+    assert "You have decided on this already" in answer
+    assert 'value="approve"' not in answer
+    assert 'value="approve"' in text(sign_in(REVIEWER).get(page_of(second)))
+
+
+def test_people_are_called_by_their_names_where_their_decision_is_shown(sign_in) -> None:
+    item = decided_item(person=make_user(REVIEWER, display_name="Dawit Haile"))
+    post = item.decision.publish_records.first()
+    for row, name in ((item.decision, "reviewdecision"), (post, "publishrecord")):
+        page = text(sign_in(AUDITOR).get(reverse(f"admin:content_{name}_change", args=[row.pk])))
+        assert "approve by Dawit Haile" in page
+        assert "user:" not in page
+
+
+def test_a_policy_hit_does_not_hide_that_the_judge_was_unsure(sign_in) -> None:
+    waiting_item(confidence="0.610", policy_hits=["medical claims", "x" * 500])
+    answer = text(sign_in(REVIEWER).get(reverse("admin:content_reviewitem_changelist")))
+    assert "judge unsure (0.61; approves at 0.85)" in answer
+    assert "hits policy: medical claims" in answer
+    assert "x" * 100 not in answer
+
+
 def test_whoever_is_late_is_told_who_was_first(sign_in) -> None:
     item, first = waiting_item(), make_user(REVIEWER, display_name="Dawit Haile")
     decide_review_item(item_id=item.pk, decision="reject", reasons=["No."], actor=Actor.human(first))
