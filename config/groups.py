@@ -44,7 +44,6 @@ ADMINISTRATION = [
     "agents.add_apitoken",
     "agents.change_apitoken",
     "axes.view_accessattempt",
-    "axes.delete_accessattempt",  # lets somebody in again who mistyped the password too often
     "axes.view_accesslog",
 ]
 GROUPS[ADMINISTRATOR] = [*dict.fromkeys([*GROUPS[REVIEWER], *GROUPS[OPERATOR], *ADMINISTRATION])]
