@@ -34,6 +34,16 @@ def entries(amount: int, **fields) -> None:
     )
 
 
+def test_an_id_that_two_months_hold_can_be_looked_at(sign_in) -> None:
+    post = factories.published_post()
+    (event,) = factories.make_events(post, metric_value=7)
+    earlier = event.observed_at.replace(day=1) - timedelta(days=1)
+    factories.make_events(post, event_id=event.pk, metric_value=3, observed_at=earlier)
+    answer = sign_in(AUDITOR).get(f"{EVENTS}{event.pk}/change/")
+    assert answer.status_code == 200
+    assert answer.context["original"].pk == event.pk
+
+
 @pytest.mark.parametrize("path", [LOG, EVENTS])
 def test_pages_by_key_show_each_row_once_in_order_and_back_again(sign_in, path) -> None:
     auditor = sign_in(AUDITOR)
