@@ -5,13 +5,13 @@ Django's own bulk methods would slip past the signals, so they refuse.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 from django.db import models, transaction
-from django.db.models import Func
+from django.db.models import CharField, F, Func, Value
 from uuid_utils.compat import uuid7
 
 from audit import exact_json
@@ -141,6 +141,20 @@ M = TypeVar("M", bound="AuditedModel")
 UNAUDITED = "would leave no audit rows; use save(), create_all() or change()"
 
 
+def read_back(model: "type[AuditedModel]", keys: Sequence[Any], using: str) -> list[Any]:
+    """The rows of these keys as the database has them, in that order, with the trace and campaign they belong to.
+
+    The log tells what a row is, and not what was asked: the database may have rounded it, filled it in or stamped it.
+    """
+    paths = {"audit_trace": model.audit.trace, "audit_campaign": model.audit.campaign}
+    rows = (
+        model._base_manager.using(using)
+        .annotate(**{name: F(path) if path else Value(None, CharField()) for name, path in paths.items()})
+        .in_bulk(keys)
+    )
+    return [rows[key] for key in keys]
+
+
 class AuditedQuerySet(models.QuerySet[M]):
     @transaction.atomic
     def change(self, action: str, **values: Any) -> list[M]:
@@ -152,9 +166,9 @@ class AuditedQuerySet(models.QuerySet[M]):
         before = list(self.order_by("pk").select_for_update(of=("self",)))
         if not before:
             return []
-        rows = self.model._base_manager.using(self.db).filter(pk__in=[row.pk for row in before])
-        rows.update(**values)
-        after = list(rows.order_by("pk"))
+        keys = [row.pk for row in before]
+        self.model._base_manager.using(self.db).filter(pk__in=keys).update(**values)
+        after: list[M] = read_back(self.model, keys, self.db)
         rows_changed.send(self.model, before=before, after=after, action=action, using=self.db)
         return after
 
@@ -162,7 +176,8 @@ class AuditedQuerySet(models.QuerySet[M]):
     def create_all(self, rows: Iterable[M], *, action: str = "create") -> list[M]:
         created = super().bulk_create(rows)
         if created:
-            rows_changed.send(self.model, before=None, after=created, action=action, using=self.db)
+            after = read_back(self.model, [row.pk for row in created], self.db)
+            rows_changed.send(self.model, before=None, after=after, action=action, using=self.db)
         return created
 
     def update(self, **_: Any) -> NoReturn:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
-from django.db.models import CharField, DateTimeField, F, Func, Value
+from django.db.models import DateTimeField, Func
 from django.db.models.signals import m2m_changed, post_save, pre_save
 
 from audit import exact_json
-from audit.base import AuditedModel
+from audit.base import AuditedModel, read_back
 from audit.choices import WARNING_ACTIONS, EntityType, Severity
 from audit.context import current, new_trace_id
 from audit.models import AuditLog
@@ -45,7 +45,8 @@ def _remember(sender: type[AuditedModel], instance: AuditedModel, using: str, **
 def _saved(sender: type[AuditedModel], instance: AuditedModel, created: bool, using: str, **_: Any) -> None:
     before = getattr(instance, _BEFORE, None)
     delattr(instance, _BEFORE)
-    write(sender, None if created else [before], [instance], "create" if created else "update", using)
+    after = read_back(sender, [instance.pk], using)
+    write(sender, None if created else [before], after, "create" if created else "update", using)
 
 
 def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, using: str, **_: Any) -> None:
@@ -53,49 +54,42 @@ def _changed(sender: type[AuditedModel], before: Any, after: Any, action: str, u
 
 
 def write(
-    model: type[AuditedModel],
-    before: Sequence[Any] | None,
-    written: Sequence[AuditedModel],
-    action: str,
-    using: str,
+    model: type[AuditedModel], before: Sequence[Any] | None, after: Sequence[Any], action: str, using: str
 ) -> None:
-    """One audit row for each row that differs, all in one INSERT.
-
-    What a row is now is read back: the instance holds what was asked for, and the database may have rounded it, filled
-    it in or stamped it.
-    """
-    context, spec = current(), model.audit
-    fallback = context.trace_id or new_trace_id()
-    rows = _read(model, written, using)
+    """One audit row for each row that differs, all in one INSERT; `after` comes from `read_back`."""
+    fallback = current().trace_id or new_trace_id()
     AuditLog.objects.using(using).bulk_create(
-        AuditLog(
+        _entry(
+            model.audit.entity,
+            row.pk,
+            action,
+            changes,
             trace_id=row.audit_trace or fallback,
-            actor_type=context.actor.type,
-            actor_id=context.actor.id,
-            entity_type=spec.entity,
-            entity_id=str(row.pk),
-            action=action,
-            severity=Severity.WARNING if action in WARNING_ACTIONS else Severity.INFO,
-            tool_name=context.tool_name,
             campaign_id=row.audit_campaign,
-            changes=changes,
-            created_at=ClockTime(),
         )
-        for old, row in zip(before or [None] * len(rows), rows, strict=True)
+        for old, row in zip(before or [None] * len(after), after, strict=True)
         if (changes := difference(old, row))
     )
 
 
-def _read(model: type[AuditedModel], written: Sequence[AuditedModel], using: str) -> list[Any]:
-    """The rows as the database has them, in the same order, with the trace and the campaign that they belong to."""
-    spec = model.audit
-    paths = {"audit_trace": spec.trace, "audit_campaign": spec.campaign}
-    rows = (
-        model._base_manager.using(using)
-        .annotate(**{name: F(path) if path else Value(None, CharField()) for name, path in paths.items()})
-        .in_bulk([row.pk for row in written])
+def _entry(
+    entity: EntityType, key: object, action: str, changes: dict[str, Any], *, trace_id: str, campaign_id: Any = None
+) -> AuditLog:
+    """An audit row of whoever is acting now."""
+    context = current()
+    return AuditLog(
+        trace_id=trace_id,
+        actor_type=context.actor.type,
+        actor_id=context.actor.id,
+        entity_type=entity,
+        entity_id=str(key),
+        action=action,
+        severity=Severity.WARNING if action in WARNING_ACTIONS else Severity.INFO,
+        tool_name=context.tool_name,
+        campaign_id=campaign_id,
+        changes=changes,
+        created_at=ClockTime(),
     )
-    return [rows[row.pk] for row in written]
 
 
 def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:
@@ -130,18 +124,8 @@ def register_links(model: type[models.Model], field: str, entity: EntityType) ->
 def _write_links(row: models.Model, entity: EntityType, field: str, before: set[str], after: set[str]) -> None:
     if before == after:
         return
-    context = current()
-    AuditLog.objects.create(
-        trace_id=context.trace_id or new_trace_id(),
-        actor_type=context.actor.type,
-        actor_id=context.actor.id,
-        entity_type=entity,
-        entity_id=str(row.pk),
-        action="update",
-        tool_name=context.tool_name,
-        changes={field: [sorted(before), sorted(after)]},
-        created_at=ClockTime(),
-    )
+    changes = {field: [sorted(before), sorted(after)]}
+    _entry(entity, row.pk, "update", changes, trace_id=current().trace_id or new_trace_id()).save()
 
 
 def difference(before: models.Model | None, after: AuditedModel) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ import pgtrigger
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Case, F, Func, Q, Value, When
-from django.utils import timezone
 
 from accounts.models import PersonKey
 from agents.models import Agent
@@ -355,10 +354,6 @@ class Task(AuditedModel):
 
     def __str__(self) -> str:
         return self.title or f"{self.get_task_type_display()} for {self.agent_id}"
-
-    @property
-    def is_leased(self) -> bool:
-        return self.lease_expires_at is not None and self.lease_expires_at > timezone.now()
 
     @property
     def tries_left(self) -> int:

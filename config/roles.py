@@ -13,11 +13,12 @@ from psycopg import sql
 
 from accounts.models import User
 from agents.models import Agent, ApiToken
+from audit.triggers import APP_ROLE
 from campaigns.models import Campaign, Task
 from content.models import Artifact, PublishRecord, ReviewDecision, VideoAsset
 from metrics.models import MetricEvent
 
-APP, AGENT, READONLY = "gatehouse_app", "gatehouse_agent", "gatehouse_readonly"
+APP, AGENT, READONLY = APP_ROLE, "gatehouse_agent", "gatehouse_readonly"
 ROLES = (APP, AGENT, READONLY)
 
 # What an agent in another language reads and writes: the specification's tables.

@@ -9,7 +9,7 @@ record by itself, only its first line is given up.
 import csv
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -163,6 +163,21 @@ def total(record: Record, column: str) -> int | None:
 
 def _shown(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")
+
+
+def usable(rows: Iterable[Record | Reject], read: Callable[[Record], Iterable[T]]) -> tuple[list[T], list[Reject]]:
+    """What `read` makes of the good rows, and the rows that are none, with the reason; a row is taken whole or not."""
+    found: list[T] = []
+    rejects: list[Reject] = []
+    for row in rows:
+        try:
+            if isinstance(row, Reject):
+                rejects.append(row)
+            else:
+                found += read(row)
+        except Invalid as problem:
+            rejects.append(Reject(row.line, problem.sentence))
+    return found, rejects
 
 
 def in_batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -27,8 +27,7 @@ def queue_posts(
     unapproved = PublishRecord.objects.queued().filter(artifact=artifact, decision=None, adopted=False)
     with acting(actor):
         unapproved.change("replace", status=PublishStatus.FAILED, error="Replaced by an approved post.")
-    taken = set(PublishRecord.objects.live().filter(artifact=artifact).values_list("platform", flat=True))
-    with acting(actor):
+        taken = set(PublishRecord.objects.live().filter(artifact=artifact).values_list("platform", flat=True))
         return PublishRecord.objects.create_all(
             [
                 PublishRecord(

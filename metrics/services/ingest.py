@@ -46,8 +46,7 @@ STAGING = """
     ) ON COMMIT DROP
 """
 
-# Both rows of a pair of ingests lock the posts that they share in the same order, so that one waits for the other and
-# then sees its totals.
+# Two ingests lock the posts that they share in one order: the second waits, and then sees the totals of the first.
 LOCK_POSTS = """
     SELECT platform_post_id FROM publish_record
     WHERE platform = %(platform)s AND status = %(published)s

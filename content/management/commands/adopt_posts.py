@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.context import Actor
-from audit.errors import Invalid, Refused
-from content.post_file import Record, Reject, in_batches, read_records
+from audit.errors import Refused
+from content.post_file import in_batches, read_records, usable
 from content.progress import Progress
 from content.services.adoption import Post, adopt_posts, adopting_agent, campaign_to_adopt_into
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         try:
             with path.open("rb") as stream, Progress("adopting", stream) as progress:
                 for batch in in_batches(read_records(stream, COLUMNS), BATCH):
-                    posts, rejects = usable(batch)
+                    posts, rejects = usable(batch, lambda record: [Post.of(record)])
                     if posts and campaign is None:  # a file without posts makes no campaign
                         campaign, made = campaign_to_adopt_into(
                             name=options["campaign"], platform=platform, actor=ACTOR
@@ -67,17 +67,3 @@ class Command(BaseCommand):
             )
         if rejected:
             raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
-
-
-def usable(batch: list[Record | Reject]) -> tuple[list[Post], list[Reject]]:
-    """The posts of a batch, and the rows that are none, with their reasons."""
-    posts, rejects = [], []
-    for row in batch:
-        try:
-            if isinstance(row, Reject):
-                rejects.append(row)
-            else:
-                posts.append(Post.of(row))
-        except Invalid as problem:
-            rejects.append(Reject(row.line, problem.sentence))
-    return posts, rejects

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from audit.context import Actor
 from audit.errors import Invalid, Refused
 from content.management.commands.adopt_posts import platform_name
-from content.post_file import Record, Reject, in_batches, moment, post_id, read_records, total
+from content.post_file import Record, in_batches, moment, post_id, read_records, total, usable
 from content.progress import Progress
 from metrics.choices import MetricType
 from metrics.services import Observation, ingest_batch
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             with path.open("rb") as stream, Progress("ingesting", stream) as progress:
                 for batch in in_batches(read_records(stream, COLUMNS), BATCH):
-                    observations, rejects = usable(batch)
+                    observations, rejects = usable(batch, observed)
                     result = ingest_batch(observations=observations, platform=platform, source="file", actor=ACTOR)
                     rejects = sorted(rejects + result.rejects, key=lambda reject: reject.line)
                     rows, events = rows + len(batch), events + result.events
@@ -54,20 +54,6 @@ class Command(BaseCommand):
         )
         if rejected:
             raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
-
-
-def usable(batch: list[Record | Reject]) -> tuple[list[Observation], list[Reject]]:
-    """The observations of a batch, and the rows that hold none, with their reasons; a row is taken whole or not."""
-    observations, rejects = [], []
-    for row in batch:
-        try:
-            if isinstance(row, Reject):
-                rejects.append(row)
-            else:
-                observations += observed(row)
-        except Invalid as problem:
-            rejects.append(Reject(row.line, problem.sentence))
-    return observations, rejects
 
 
 def observed(record: Record) -> list[Observation]:
