@@ -7,7 +7,16 @@ from django.conf import settings
 from django.db import models
 
 from agents.choices import AGENT_INITIAL, AGENT_TRANSITIONS, AgentStatus, TokenRole
-from audit.base import AuditedModel, AuditSpec, CreatedAtField, IdField, UpdatedAtField, one_of, times_within_reach
+from audit.base import (
+    AuditedModel,
+    AuditSpec,
+    CreatedAtField,
+    IdField,
+    Sha256Field,
+    UpdatedAtField,
+    one_of,
+    times_within_reach,
+)
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, Transitions
 
@@ -80,8 +89,41 @@ class ApiToken(AuditedModel):
     class Meta:
         db_table = "api_token"
         verbose_name = "API token"
-        constraints = [one_of("role", "api_token", TokenRole)]
+        constraints = [
+            one_of("role", "api_token", TokenRole),
+            models.CheckConstraint(
+                name="api_token_agent_id_check",
+                condition=~models.Q(role=TokenRole.JUDGE) | models.Q(agent__isnull=False),
+                violation_error_message="A judge's token is bound to its agent: nobody judges their own work.",
+            ),
+            times_within_reach("api_token", "expires_at", "revoked_at", "last_used_at"),
+        ]
         triggers = MUTABLE
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class IdempotencyKey(models.Model):
+    """The answer to a request that named itself, so that asking again gives the same answer and does nothing.
+
+    Written in the transaction of the request's effect: one is never there without the other. Purged after 24 hours.
+    """
+
+    idempotency_key_id = IdField()
+    api_token = models.ForeignKey(ApiToken, models.PROTECT, related_name="+", db_index=False)
+    key = models.TextField(help_text="As the caller named the request.")
+    request_sha256 = Sha256Field(help_text="SHA-256 of method, path and body: the same key is for the same request.")
+    status = models.SmallIntegerField(help_text="The HTTP status of the answer.")
+    answer = models.TextField(help_text="The body of the answer.")
+    created_at = CreatedAtField()
+
+    class Meta:
+        db_table = "idempotency_key"
+        constraints = [
+            models.UniqueConstraint(fields=["api_token", "key"], name="idempotency_key_api_token_id_key_key")
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idx_idempotency_key_created")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -30,6 +30,7 @@ class EntityType(TextChoices):
     AGENT = "agent", "agent"
     VIDEO_ASSET = "video_asset", "video asset"
     REVIEW_ITEM = "review_item", "review item"
+    JUDGE_LEASE = "judge_lease", "judge lease"
     SYSTEM_CONTROL = "system_control", "system control"
     METRIC_ARCHIVE = "metric_archive", "metric archive"
     USER = "user", "person"

@@ -1,12 +1,12 @@
-"""The audit log: what happened, to what, by whom, on which trace. Append-only, partitioned by month."""
+"""The audit log, partitioned by month and append-only; and the heartbeats of what cron runs."""
 
 import pgtrigger
 from django.db import models
 
-from audit.base import CreatedAtField, IdField, one_of
+from audit.base import CreatedAtField, IdField, UpdatedAtField, one_of
 from audit.choices import ActorType, EntityType, Severity
 from audit.exact_json import ExactJSONField
-from audit.triggers import Guard, NoDelete, NoTruncate, NoUpdate
+from audit.triggers import BOOKKEEPING, Guard, NoDelete, NoTruncate, NoUpdate
 
 HASH_CHANGES = Guard(
     name="inputs_hash",
@@ -55,3 +55,23 @@ class AuditLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.entity_type} {self.entity_id}"
+
+
+class CronJob(models.Model):
+    """The heartbeat of a job that cron runs: when it last began, when it last succeeded, and what it did."""
+
+    name = models.TextField(primary_key=True, help_text="The command.")
+    started_at = models.DateTimeField(help_text="When it last began.")
+    succeeded_at = models.DateTimeField(null=True, help_text="When it last came to its end.")
+    failed_at = models.DateTimeField(null=True, help_text="When it last failed.")
+    said = models.TextField(default="", db_default="", help_text="What the last run did, or why it failed.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+
+    class Meta:
+        db_table = "cron_job"
+        verbose_name = "scheduled job"
+        triggers = BOOKKEEPING
+
+    def __str__(self) -> str:
+        return self.name

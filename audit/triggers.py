@@ -204,7 +204,7 @@ class _AuditTrigger(Guard):
         joins: list[str] = []
         trace = sql_path(model, spec.trace, joins) if spec.trace else "encode(uuid_send(gen_random_uuid()), 'hex')"
         campaign = sql_path(model, spec.campaign, joins) if spec.campaign else "NULL"
-        redact = array(sorted(spec.redact))
+        redact, ignore = array(sorted(spec.redact)), array(sorted(spec.ignore))
         return f"""
             IF current_user = '{APP_ROLE}' THEN
                 RETURN NULL;
@@ -214,7 +214,7 @@ class _AuditTrigger(Guard):
             SELECT {trace}, 'system', 'sql:' || session_user, '{spec.entity}', n.{key}::text, '{self.action}', 'sql',
                    'info', {campaign}, c.changes, clock_timestamp()
             FROM {self.source.format(key=key)} {" ".join(joins)}
-            CROSS JOIN LATERAL (SELECT audit_changes({self.before}, to_jsonb(n), {redact}) AS changes) c
+            CROSS JOIN LATERAL (SELECT audit_changes({self.before}, to_jsonb(n), {redact}, {ignore}) AS changes) c
             WHERE c.changes IS NOT NULL;
             RETURN NULL;
         """

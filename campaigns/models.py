@@ -78,7 +78,12 @@ class Campaign(AuditedModel):
     spent_etb = Money(default=0, db_default=0, editable=False, help_text="Settled by finished work.")
     resume_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When a pause ends by itself.")
 
-    audit = AuditSpec(EntityType.CAMPAIGN, campaign="campaign_id")
+    # What is reserved and spent is counted from the tasks, whose own audit rows tell it.
+    audit = AuditSpec(
+        EntityType.CAMPAIGN,
+        campaign="campaign_id",
+        ignore=frozenset({"updated_at", "reserved_etb", "spent_etb"}),
+    )
 
     class Meta:
         db_table = "campaign"
@@ -118,6 +123,10 @@ class Campaign(AuditedModel):
                 func=f"""
                     IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN
                         {refusal("campaign", "epoch_grows", "the epoch of a campaign grows by one at a time")}
+                    END IF;
+                    IF (NEW.reserved_etb, NEW.spent_etb) IS DISTINCT FROM (OLD.reserved_etb, OLD.spent_etb)
+                            AND pg_trigger_depth() = 1 THEN
+                        {refusal("campaign", "money_is_counted", "reserved and spent money is counted from tasks")}
                     END IF;
                     IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN
                         -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.
@@ -183,6 +192,11 @@ class SystemControl(AuditedModel):
 
     def __str__(self) -> str:
         return "everything is halted" if self.halted else "running"
+
+
+# Whether work may start for the campaign c under the system control s, in SQL: asked by claims and by triggers.
+RUNS = """(c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted
+           AND (c.start_time IS NULL OR c.start_time <= now()) AND (c.end_time IS NULL OR c.end_time > now()))"""
 
 
 class FreshTraceId(Func):
@@ -251,6 +265,7 @@ class Task(AuditedModel):
         null=True, blank=True, editable=False, help_text="The epoch (campaign's and system's) in which it began."
     )
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was handed out.")
+    completed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its worker was ready.")
 
     audit = AuditSpec(EntityType.TASK, trace="trace_id", campaign="campaign_id")
     objects = TaskQuerySet.as_manager()  # type: ignore[misc]
@@ -269,6 +284,7 @@ class Task(AuditedModel):
             times_within_reach(
                 "task",
                 *("created_at", "updated_at", "not_before", "deleted_at", "lease_expires_at", "claimed_at"),
+                "completed_at",
             ),
             models.CheckConstraint(
                 name="task_parent_task_id_check",
@@ -295,9 +311,19 @@ class Task(AuditedModel):
             models.Index(fields=["created_at"], name="idx_task_created"),
             models.Index(fields=["trace_id"], name="idx_task_trace"),
             models.Index(fields=["parent_task"], name="idx_task_parent", condition=Q(parent_task__isnull=False)),
-            # What is handed out next, campaign by campaign: the backlog of a paused campaign costs nothing.
+            # What an agent is handed next, campaign by campaign: backlogs of others and of paused ones cost nothing.
             models.Index(
-                F("campaign_id"), RANK, F("created_at"), name="idx_task_pending", condition=Q(status=TaskStatus.PENDING)
+                F("agent_id"),
+                F("campaign_id"),
+                RANK,
+                F("created_at"),
+                F("task_id"),
+                name="idx_task_pending",
+                condition=Q(status=TaskStatus.PENDING),
+            ),
+            # Whose lease runs out next.
+            models.Index(
+                fields=["lease_expires_at"], name="idx_task_lease", condition=Q(lease_expires_at__isnull=False)
             ),
         ]
         triggers = [
@@ -312,12 +338,16 @@ class Task(AuditedModel):
                         NEW.trace_id = COALESCE(
                             (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);
                     END IF;
+                    IF NEW.cost_etb > 0 AND NEW.cost_etb <> 'NaN' THEN  -- NaN is left to the column's own check
+                        UPDATE campaign SET spent_etb = spent_etb + NEW.cost_etb WHERE campaign_id = NEW.campaign_id;
+                    END IF;
                     RETURN NEW;
                 """,
             ),
             DefinerGuard(
                 name="lease",
                 operation=pgtrigger.Update,
+                declare=[("runs", "boolean"), ("reserved", "numeric"), ("spent", "numeric")],
                 func=f"""
                     IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id
                             OR (NEW.campaign_id <> OLD.campaign_id
@@ -340,12 +370,30 @@ class Task(AuditedModel):
                     END IF;
                     IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN
                         -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.
-                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
+                        SELECT c.epoch + s.epoch, now(), {RUNS} INTO NEW.lease_epoch, NEW.claimed_at, runs
                         FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
+                        IF NOT runs THEN
+                            {refusal("task", "campaign_runs", "work starts only on a campaign that runs now")}
+                        END IF;
+                        IF EXISTS (SELECT FROM agent WHERE agent_id = NEW.agent_id AND status <> 'active') THEN
+                            {refusal("task", "agent_active", "only an active agent is given work")}
+                        END IF;
+                        NEW.completed_at = NULL;
                     ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN
                         NEW.lease_id = NULL;
                         NEW.lease_expires_at = NULL;
+                        IF NEW.status IN ('review', 'done') THEN
+                            NEW.completed_at = now();
+                        END IF;
+                    END IF;
+                    -- A campaign's money is counted here, for every door: its cap, a check of the campaign, holds.
+                    reserved = CASE WHEN NEW.status = 'in_progress' THEN NEW.reserve_etb ELSE 0 END
+                             - CASE WHEN OLD.status = 'in_progress' THEN OLD.reserve_etb ELSE 0 END;
+                    spent = NEW.cost_etb - OLD.cost_etb;
+                    IF (reserved <> 0 OR spent <> 0) AND NOT 'NaN' IN (reserved, spent) THEN
+                        UPDATE campaign SET reserved_etb = reserved_etb + reserved, spent_etb = spent_etb + spent
+                        WHERE campaign_id = NEW.campaign_id;
                     END IF;
                     RETURN NEW;
                 """,

@@ -12,7 +12,7 @@ from django.db import connections, models, transaction
 from psycopg import sql
 
 from accounts.models import User
-from agents.models import Agent, ApiToken
+from agents.models import Agent, ApiToken, IdempotencyKey
 from audit.triggers import APP_ROLE
 from campaigns.models import Campaign, Task
 from content.models import Artifact, PublishRecord, ReviewDecision, VideoAsset
@@ -24,7 +24,13 @@ ROLES = (APP, AGENT, READONLY)
 # What an agent in another language reads and writes: the specification's tables.
 AGENT_TABLES = {Campaign, Agent, Task, Artifact, VideoAsset, ReviewDecision, PublishRecord, MetricEvent}
 # Secrets and sessions are nobody's to read but the application's.
-PRIVATE = {User, ApiToken, *apps.get_app_config("sessions").get_models(), *apps.get_app_config("axes").get_models()}
+PRIVATE = {
+    User,
+    ApiToken,
+    IdempotencyKey,
+    *apps.get_app_config("sessions").get_models(),
+    *apps.get_app_config("axes").get_models(),
+}
 OURS = ("audit", "accounts", "agents", "campaigns", "content", "metrics")
 
 
@@ -87,7 +93,7 @@ def _grants() -> Iterator[tuple[str, str, str]]:
         ours = app_label in OURS and not model._meta.auto_created
         if getattr(model, "immutable", False):
             writes = "SELECT, INSERT"
-        elif ours:
+        elif ours and model is not IdempotencyKey:  # an answer that nobody asks for again is purged
             writes = "SELECT, INSERT, UPDATE"
         else:
             writes = "SELECT, INSERT, UPDATE, DELETE"

@@ -116,4 +116,38 @@ class Migration(migrations.Migration):
                 "db_table": "api_token",
             },
         ),
+        migrations.CreateModel(
+            name="IdempotencyKey",
+            fields=[
+                (
+                    "idempotency_key_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("key", models.TextField(help_text="As the caller named the request.")),
+                (
+                    "request_sha256",
+                    audit.base.Sha256Field(
+                        help_text="SHA-256 of method, path and body: the same key is for the same request.",
+                        max_length=64,
+                    ),
+                ),
+                ("status", models.SmallIntegerField(help_text="The HTTP status of the answer.")),
+                ("answer", models.TextField(help_text="The body of the answer.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "idempotency_key",
+            },
+        ),
     ]

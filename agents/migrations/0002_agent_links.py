@@ -57,6 +57,13 @@ class Migration(migrations.Migration):
                 to="agents.agent",
             ),
         ),
+        migrations.AddField(
+            model_name="idempotencykey",
+            name="api_token",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.apitoken"
+            ),
+        ),
         migrations.AddIndex(
             model_name="agent",
             index=models.Index(fields=["campaign"], name="idx_agent_campaign"),
@@ -151,8 +158,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="5b0fe3f2f2f3483bae8b3f679b6320296b4c6ed4",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="0a1de885fa7f8afd9b11dbaa3c794a3d3f31e380",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -168,8 +175,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.agent_id = n.agent_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="9f961796e54e5e13b7635b5962672bd52d2f7a78",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'agent', n.agent_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.agent_id = n.agent_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="d5717ce04e9f30d8a29f6730ee69f9b228e8f446",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -201,6 +208,58 @@ class Migration(migrations.Migration):
                 condition=models.Q(("role__in", ["planner", "worker", "judge", "publisher", "metrics"])),
                 name="api_token_role_check",
                 violation_error_message="role must be one of: planner, worker, judge, publisher, metrics.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apitoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("role", "judge"), _negated=True), ("agent__isnull", False), _connector="OR"
+                ),
+                name="api_token_agent_id_check",
+                violation_error_message="A judge's token is bound to its agent: nobody judges their own work.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apitoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("expires_at__isnull", True),
+                        (
+                            "expires_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("revoked_at__isnull", True),
+                        (
+                            "revoked_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("last_used_at__isnull", True),
+                        (
+                            "last_used_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                ),
+                name="api_token_times_check",
+                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -254,8 +313,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY['token_sha256']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="3a8400d4509066ed0639b573f6f65895cde597eb",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY['token_sha256']::text[], ARRAY['last_used_at', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="814d76167733e82ec577a5511bc541800b474d51",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -271,8 +330,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.api_token_id = n.api_token_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY['token_sha256']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="4802ef841239ca9e8e9bc7a0d1ee435d48eb1fd6",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'api_token', n.api_token_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.api_token_id = n.api_token_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY['token_sha256']::text[], ARRAY['last_used_at', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="7c33e03ffce5ae924f20303e0602857be271a31f",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -281,6 +340,16 @@ class Migration(migrations.Migration):
                     table="api_token",
                     when="AFTER",
                 ),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="idempotencykey",
+            index=models.Index(fields=["created_at"], name="idx_idempotency_key_created"),
+        ),
+        migrations.AddConstraint(
+            model_name="idempotencykey",
+            constraint=models.UniqueConstraint(
+                fields=("api_token", "key"), name="idempotency_key_api_token_id_key_key"
             ),
         ),
     ]

@@ -390,6 +390,10 @@ class Migration(migrations.Migration):
                     "claimed_at",
                     models.DateTimeField(blank=True, editable=False, help_text="When it was handed out.", null=True),
                 ),
+                (
+                    "completed_at",
+                    models.DateTimeField(blank=True, editable=False, help_text="When its worker was ready.", null=True),
+                ),
             ],
             options={
                 "db_table": "task",
@@ -607,8 +611,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="1501938cb4280d5714e738ee62f8a49b873b0087",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['reserved_etb', 'spent_etb', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="a8d25adb641ae1c9103b6659491bf8c37ef00c62",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -624,8 +628,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c7552bd1e3dc3d41fc47e515577b31e20479ee69",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'campaign', n.campaign_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.campaign_id = n.campaign_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['reserved_etb', 'spent_etb', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e27ad8fb2f0c5fda4505973f50326bc47cb456a9",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -656,8 +660,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="control",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of a campaign grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="d7f80e9a3b783f62686ad434e283dfe1d171d645",
+                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of a campaign grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF (NEW.reserved_etb, NEW.spent_etb) IS DISTINCT FROM (OLD.reserved_etb, OLD.spent_etb)\n                            AND pg_trigger_depth() = 1 THEN\n                        RAISE EXCEPTION 'reserved and spent money is counted from tasks' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_money_is_counted';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="3adedbfc4d0a546f01570373931a3d57422c98b5",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_control_87b2c",
@@ -723,8 +727,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="860291b71cfeb4ae46a7d31839012ae509401e7e",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="54efa925d7e2cf6027db4bb8b6cb00441ca0f833",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -740,8 +744,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="7c6ccb2c658b73aa088ba7601b2289673ee97cbf",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'system_control', n.system_control_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.system_control_id = n.system_control_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="ed3c454b062c72f877375517f4d1a5471e851eda",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -800,6 +804,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="task",
             index=models.Index(
+                models.F("agent_id"),
                 models.F("campaign_id"),
                 models.Case(
                     models.When(priority="high", then=models.Value(0)),
@@ -808,8 +813,17 @@ class Migration(migrations.Migration):
                     output_field=models.SmallIntegerField(),
                 ),
                 models.F("created_at"),
+                models.F("task_id"),
                 condition=models.Q(("status", "pending")),
                 name="idx_task_pending",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("lease_expires_at__isnull", False)),
+                fields=["lease_expires_at"],
+                name="idx_task_lease",
             ),
         ),
         migrations.AddConstraint(
@@ -954,6 +968,17 @@ class Migration(migrations.Migration):
                         ),
                         _connector="OR",
                     ),
+                    models.Q(
+                        ("completed_at__isnull", True),
+                        (
+                            "completed_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
                 ),
                 name="task_times_check",
                 violation_error_message="A time lies outside of the calendar.",
@@ -1040,8 +1065,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="2aee23862db35c28bd793b2ba1bd832db78ca307",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="4877e184b2067dbf5dee7a070755c242cfdebf62",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1057,8 +1082,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="5e3e8afed0d394df8f686bf28cfe3e5b0d3c081f",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'task', n.task_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.task_id = n.task_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="b9829febf55b255ebb15d49b4d5e8199be3c5a66",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1089,8 +1114,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="begin",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    NEW.lease_epoch = NULL;\n                    IF NEW.parent_task_id IS NOT NULL THEN\n                        NEW.trace_id = COALESCE(\n                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="c08c59408ba97f4c21c3f2eb9a3da28dd86b53b3",
+                    func="\n                    NEW.lease_epoch = NULL;\n                    IF NEW.parent_task_id IS NOT NULL THEN\n                        NEW.trace_id = COALESCE(\n                            (SELECT trace_id FROM task WHERE task_id = NEW.parent_task_id), NEW.trace_id);\n                    END IF;\n                    IF NEW.cost_etb > 0 AND NEW.cost_etb <> 'NaN' THEN  -- NaN is left to the column's own check\n                        UPDATE campaign SET spent_etb = spent_etb + NEW.cost_etb WHERE campaign_id = NEW.campaign_id;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="d99ad971585707315a9bf62e738f9c4bf8d7d53b",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="INSERT",
                     pgid="pgtrigger_begin_d201f",
@@ -1104,8 +1129,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id\n                            OR (NEW.campaign_id <> OLD.campaign_id\n                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id))\n                            OR (NEW.parent_task_id IS DISTINCT FROM OLD.parent_task_id\n                                AND (NEW.parent_task_id IS NULL\n                                     OR EXISTS (SELECT FROM task WHERE task_id = NEW.parent_task_id))) THEN\n                        RAISE EXCEPTION 'what a task is, and where it belongs, never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_what_is_fixed';\n                    END IF;\n                    IF (NEW.agent_id, NEW.created_by) IS DISTINCT FROM (OLD.agent_id, OLD.created_by)\n                            AND EXISTS (SELECT FROM artifact WHERE task_id = NEW.task_id) THEN\n                        RAISE EXCEPTION 'who made something does not change once it is made' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_makers_are_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a task is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_lease_epoch_stamped';\n                    END IF;\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="553e2da36282d7fa160b6aa06da8027cb5e40b41",
+                    declare="DECLARE runs boolean; reserved numeric; spent numeric;",
+                    func="\n                    IF NEW.task_type <> OLD.task_type OR NEW.trace_id <> OLD.trace_id\n                            OR (NEW.campaign_id <> OLD.campaign_id\n                                AND EXISTS (SELECT FROM campaign WHERE campaign_id = NEW.campaign_id))\n                            OR (NEW.parent_task_id IS DISTINCT FROM OLD.parent_task_id\n                                AND (NEW.parent_task_id IS NULL\n                                     OR EXISTS (SELECT FROM task WHERE task_id = NEW.parent_task_id))) THEN\n                        RAISE EXCEPTION 'what a task is, and where it belongs, never changes' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_what_is_fixed';\n                    END IF;\n                    IF (NEW.agent_id, NEW.created_by) IS DISTINCT FROM (OLD.agent_id, OLD.created_by)\n                            AND EXISTS (SELECT FROM artifact WHERE task_id = NEW.task_id) THEN\n                        RAISE EXCEPTION 'who made something does not change once it is made' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_makers_are_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'the epoch of a task is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_lease_epoch_stamped';\n                    END IF;\n                    IF OLD.status = 'in_progress' AND NEW.status = 'done'\n                            AND NOT NEW.task_type = ANY (ARRAY['collect_metrics', 'publish_post', 'trend_fetch']::text[]) THEN\n                        RAISE EXCEPTION 'a % is reviewed before it is done', NEW.task_type USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_status_transition';\n                    END IF;\n                    IF NEW.status = 'in_progress' AND OLD.status <> 'in_progress' THEN\n                        -- The key share lock makes a halt, which locks FOR UPDATE, wait for us and then see this task.\n                        SELECT c.epoch + s.epoch, now(), (c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted\n           AND (c.start_time IS NULL OR c.start_time <= now()) AND (c.end_time IS NULL OR c.end_time > now())) INTO NEW.lease_epoch, NEW.claimed_at, runs\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF NOT runs THEN\n                            RAISE EXCEPTION 'work starts only on a campaign that runs now' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_campaign_runs';\n                        END IF;\n                        IF EXISTS (SELECT FROM agent WHERE agent_id = NEW.agent_id AND status <> 'active') THEN\n                            RAISE EXCEPTION 'only an active agent is given work' USING ERRCODE = 'check_violation', TABLE = 'task', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'task_agent_active';\n                        END IF;\n                        NEW.completed_at = NULL;\n                    ELSIF NEW.status <> OLD.status AND OLD.status = 'in_progress' THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                        IF NEW.status IN ('review', 'done') THEN\n                            NEW.completed_at = now();\n                        END IF;\n                    END IF;\n                    -- A campaign's money is counted here, for every door: its cap, a check of the campaign, holds.\n                    reserved = CASE WHEN NEW.status = 'in_progress' THEN NEW.reserve_etb ELSE 0 END\n                             - CASE WHEN OLD.status = 'in_progress' THEN OLD.reserve_etb ELSE 0 END;\n                    spent = NEW.cost_etb - OLD.cost_etb;\n                    IF (reserved <> 0 OR spent <> 0) AND NOT 'NaN' IN (reserved, spent) THEN\n                        UPDATE campaign SET reserved_etb = reserved_etb + reserved, spent_etb = spent_etb + spent\n                        WHERE campaign_id = NEW.campaign_id;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="366f0dcc4d5d3bf7f60a239fbc461fd4617c857d",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_303c3",

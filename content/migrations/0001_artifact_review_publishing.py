@@ -3,6 +3,7 @@ import re
 
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import django.db.models.lookups
 import django.utils.timezone
 import pgtrigger.compiler
@@ -107,6 +108,56 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "artifact",
+            },
+        ),
+        migrations.CreateModel(
+            name="JudgeLease",
+            fields=[
+                (
+                    "judge_lease_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "artifact",
+                    models.OneToOneField(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="judge_lease",
+                        to="content.artifact",
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="judge_leases",
+                        to="agents.agent",
+                    ),
+                ),
+                ("lease_id", models.UUIDField(help_text="Held by the judge that has it.")),
+                ("lease_expires_at", models.DateTimeField(help_text="When another judge may have it.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "judge_lease",
             },
         ),
         migrations.CreateModel(
@@ -705,8 +756,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c8b1aaba675829fa211e818a51cfab997bc4db0f",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'artifact', n.artifact_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="9aad3f395933d21c3cf645d0e8741e144ec2c602",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -730,6 +781,128 @@ class Migration(migrations.Migration):
                     pgid="pgtrigger_fence_e6553",
                     table="artifact",
                     when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="judgelease",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("lease_expires_at__isnull", True),
+                        (
+                            "lease_expires_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("created_at__isnull", True),
+                        (
+                            "created_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
+                        ("updated_at__isnull", True),
+                        (
+                            "updated_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                ),
+                name="judge_lease_times_check",
+                violation_error_message="A time lies outside of the calendar.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="judgelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.judge_lease_id IS DISTINCT FROM OLD.judge_lease_id THEN\n                RAISE EXCEPTION 'the key of a judge_lease never changes' USING ERRCODE = 'check_violation', TABLE = 'judge_lease', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'judge_lease_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a judge_lease was written never changes' USING ERRCODE = 'check_violation', TABLE = 'judge_lease', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'judge_lease_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="72db07255f0e78837261e107cb0f4940f223d032",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_02f72",
+                    table="judge_lease",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="judgelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of judge_lease are never deleted' USING ERRCODE = 'check_violation', TABLE = 'judge_lease', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'judge_lease_no_delete';",
+                    hash="ce922e2a9f3d259085150db23b3e28047507ed3c",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_19be4",
+                    table="judge_lease",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="judgelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'judge_lease is never truncated' USING ERRCODE = 'check_violation', TABLE = 'judge_lease', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'judge_lease_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="38e74e2133ed858ee890d4f5e3943c58efc45f9c",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_877df",
+                    table="judge_lease",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="judgelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_insert",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'judge_lease', n.judge_lease_id::text, 'create', 'sql',\n                   'info', n_artifact.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="eb276494dc37e5543cb045145477eab89e5449ce",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_audit_insert_9b3d6",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="judge_lease",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="judgelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="audit_update",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'judge_lease', n.judge_lease_id::text, 'update', 'sql',\n                   'info', n_artifact.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.judge_lease_id = n.judge_lease_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e5827808dde4943515036303a098629b44c2764f",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="UPDATE",
+                    pgid="pgtrigger_audit_update_89931",
+                    referencing="REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ",
+                    table="judge_lease",
+                    when="AFTER",
                 ),
             ),
         ),
@@ -880,8 +1053,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c7eada176882c7554a8544aadf0df73a0c204afe",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n.trace_id, 'system', 'sql:' || session_user, 'review_decision', n.review_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="cee6bd2234e45790ae21163e0e1d07638180089f",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -927,6 +1100,24 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="publishrecord",
             index=models.Index(fields=["artifact"], name="idx_publish_artifact"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                models.F("platform"),
+                models.F("campaign_id"),
+                django.db.models.functions.comparison.Coalesce("scheduled_for", "created_at"),
+                condition=models.Q(("hold", None), ("status", "queued")),
+                name="idx_publish_queued",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("lease_expires_at__isnull", False)),
+                fields=["lease_expires_at"],
+                name="idx_publish_lease",
+            ),
         ),
         migrations.AddConstraint(
             model_name="publishrecord",
@@ -1124,8 +1315,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="81085fb1f593510b42731767040c52089f55fd7e",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="24a03cd644bc2b0bb3336124a5c2a3fc6895d914",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1141,8 +1332,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="01c32bccbb7b31fcb250540d5d74dbc01cc534b0",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_artifact_task.trace_id, 'system', 'sql:' || session_user, 'publish_record', n.publish_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.publish_id = n.publish_id LEFT JOIN \"artifact\" n_artifact ON n_artifact.artifact_id = n.artifact_id LEFT JOIN \"task\" n_artifact_task ON n_artifact_task.task_id = n_artifact.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="9c5bde60b3753f630e6f3aefb145a76b63f1eadc",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1189,9 +1380,9 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="lease",
                 sql=audit.triggers.GuardSql(
-                    declare="DECLARE allowed boolean; present integer;",
-                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF OLD.status = 'published' AND (\n                            (OLD.platform_post_id IS NOT NULL\n                             AND NEW.platform_post_id IS DISTINCT FROM OLD.platform_post_id)\n                            OR (OLD.published_at IS NOT NULL\n                                AND NEW.published_at IS DISTINCT FROM OLD.published_at)) THEN\n                        RAISE EXCEPTION 'where and when a post appeared never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF OLD.lease_epoch < present THEN\n                            RAISE EXCEPTION 'this post was handed out before a halt' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_epoch_fence';\n                        END IF;\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="de93bf09028232e3fc2df6f38551cbb6fd0d5fe0",
+                    declare="DECLARE allowed boolean; present integer; runs boolean;",
+                    func="\n                    IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,\n                        NEW.adopted) IS DISTINCT FROM\n                       (OLD.campaign_id, OLD.artifact_id, OLD.platform, OLD.content_sha256, OLD.decision_id,\n                        OLD.adopted) THEN\n                        RAISE EXCEPTION 'what is posted, and where, never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF OLD.status = 'published' AND (\n                            (OLD.platform_post_id IS NOT NULL\n                             AND NEW.platform_post_id IS DISTINCT FROM OLD.platform_post_id)\n                            OR (OLD.published_at IS NOT NULL\n                                AND NEW.published_at IS DISTINCT FROM OLD.published_at)) THEN\n                        RAISE EXCEPTION 'where and when a post appeared never changes' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_what_is_fixed';\n                    END IF;\n                    IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN\n                        RAISE EXCEPTION 'a post''s epoch is stamped, not written' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_lease_epoch_stamped';\n                    END IF;\n                    IF NEW.status = 'published' AND OLD.status <> 'published' THEN\n                        SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        -- What a halt found in a publisher's hands may be out: a person who looked says so.\n                        IF OLD.lease_epoch < present AND OLD.hold IS DISTINCT FROM 'outcome_unknown' THEN\n                            RAISE EXCEPTION 'this post was handed out before a halt' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_epoch_fence';\n                        END IF;\n                        \n    SELECT d.decision = 'approve' AND d.next_action = 'publish' AND d.artifact_id = NEW.artifact_id\n           AND d.artifact_sha256 = NEW.content_sha256\n           AND (SELECT count(*) = 0 OR bool_or(COALESCE(\n                    i.decision_id = d.review_id AND i.status = 'decided' AND i.undone_at IS NULL, false))\n                FROM review_item i WHERE i.artifact_id = NEW.artifact_id)\n    INTO allowed FROM review_decision d WHERE d.review_id = NEW.decision_id;\n\n                        IF NOT allowed THEN\n                            RAISE EXCEPTION 'the approval was taken back' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_decision_allows';\n                        END IF;\n                    END IF;\n                    IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN\n                        SELECT c.epoch + s.epoch, now(), (c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted\n           AND (c.start_time IS NULL OR c.start_time <= now()) AND (c.end_time IS NULL OR c.end_time > now())) INTO NEW.lease_epoch, NEW.claimed_at, runs\n                        FROM campaign c CROSS JOIN system_control s\n                        WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;\n                        IF NOT runs THEN\n                            RAISE EXCEPTION 'a post leaves only while its campaign runs' USING ERRCODE = 'check_violation', TABLE = 'publish_record', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'publish_record_campaign_runs';\n                        END IF;\n                    ELSIF NEW.status <> OLD.status THEN\n                        NEW.lease_id = NULL;\n                        NEW.lease_expires_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="9ef9e4a6d8aad30aa40c955ebc8d25544a5bae92",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_lease_9e410",
@@ -1307,8 +1498,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="e3a8cb38127896108767184bc5cc4c28d2953dc0",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="de1219f6f0120d9699d70ee4b4832896a534143d",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1324,8 +1515,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="4f09fe56293abbf0048f60912c130a1dac352a72",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="a217e60640861457da9b877e15c3c70fdcce17fe",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1464,8 +1655,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="9fbc3cc7d1dc0655bc78310fd238876a5141e7d1",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'create', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="e496c904277a1299a5ca26544fa7f96b4c306230",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1481,8 +1672,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="3cd6ae3b2c7599934f33ec840fd8758bae3c5140",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'video_asset', n.video_asset_id::text, 'update', 'sql',\n                   'info', n_task.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.video_asset_id = n.video_asset_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="ce132c74f4e1b84dcdd8da3eb8309ea9f643a510",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",

@@ -5,6 +5,6 @@ The noun files import downwards only: publishing → review → artifact. Everyb
 
 from content.models.artifact import Artifact, VideoAsset
 from content.models.publishing import PublishRecord
-from content.models.review import ReviewDecision, ReviewItem
+from content.models.review import JudgeLease, ReviewDecision, ReviewItem
 
-__all__ = ["Artifact", "PublishRecord", "ReviewDecision", "ReviewItem", "VideoAsset"]
+__all__ = ["Artifact", "JudgeLease", "PublishRecord", "ReviewDecision", "ReviewItem", "VideoAsset"]

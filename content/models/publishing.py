@@ -4,7 +4,8 @@ from datetime import datetime
 
 import pgtrigger
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from audit.base import (
     AuditedModel,
@@ -22,7 +23,7 @@ from audit.base import (
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
 from campaigns.choices import TaskStatus
-from campaigns.models import Campaign
+from campaigns.models import RUNS, Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
 from content.models.review import ReviewDecision
@@ -143,6 +144,17 @@ class PublishRecord(AuditedModel):
             models.Index(fields=["status"], name="idx_publish_status"),
             models.Index(fields=["published_at"], name="idx_publish_time"),
             models.Index(fields=["artifact"], name="idx_publish_artifact"),
+            # What a publisher is handed next, campaign by campaign.
+            models.Index(
+                F("platform"),
+                F("campaign_id"),
+                Coalesce("scheduled_for", "created_at"),
+                name="idx_publish_queued",
+                condition=Q(status=PublishStatus.QUEUED, hold=None),
+            ),
+            models.Index(
+                fields=["lease_expires_at"], name="idx_publish_lease", condition=Q(lease_expires_at__isnull=False)
+            ),
         ]
         triggers = [
             *MUTABLE,
@@ -176,7 +188,7 @@ class PublishRecord(AuditedModel):
             DefinerGuard(
                 name="lease",
                 operation=pgtrigger.Update,
-                declare=[("allowed", "boolean"), ("present", "integer")],
+                declare=[("allowed", "boolean"), ("present", "integer"), ("runs", "boolean")],
                 func=f"""
                     IF (NEW.campaign_id, NEW.artifact_id, NEW.platform, NEW.content_sha256, NEW.decision_id,
                         NEW.adopted) IS DISTINCT FROM
@@ -197,7 +209,8 @@ class PublishRecord(AuditedModel):
                     IF NEW.status = 'published' AND OLD.status <> 'published' THEN
                         SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
-                        IF OLD.lease_epoch < present THEN
+                        -- What a halt found in a publisher's hands may be out: a person who looked says so.
+                        IF OLD.lease_epoch < present AND OLD.hold IS DISTINCT FROM 'outcome_unknown' THEN
                             {refusal("publish_record", "epoch_fence", "this post was handed out before a halt")}
                         END IF;
                         {DECISION_ALLOWS}
@@ -206,9 +219,12 @@ class PublishRecord(AuditedModel):
                         END IF;
                     END IF;
                     IF NEW.lease_id IS NOT NULL AND NEW.lease_id IS DISTINCT FROM OLD.lease_id THEN
-                        SELECT c.epoch + s.epoch, now() INTO NEW.lease_epoch, NEW.claimed_at
+                        SELECT c.epoch + s.epoch, now(), {RUNS} INTO NEW.lease_epoch, NEW.claimed_at, runs
                         FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
+                        IF NOT runs THEN
+                            {refusal("publish_record", "campaign_runs", "a post leaves only while its campaign runs")}
+                        END IF;
                     ELSIF NEW.status <> OLD.status THEN
                         NEW.lease_id = NULL;
                         NEW.lease_expires_at = NULL;

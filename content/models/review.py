@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import PersonKey
+from agents.models import Agent
 from audit.base import (
     AuditedModel,
     AuditedQuerySet,
@@ -186,3 +187,25 @@ class ReviewItem(AuditedModel):
     @property
     def is_overdue(self) -> bool:
         return self.is_open and self.due_at is not None and self.due_at < timezone.now()
+
+
+class JudgeLease(AuditedModel):
+    """Which judge has an artifact to judge, and until when; one row for each artifact that was ever handed out."""
+
+    judge_lease_id = IdField()
+    artifact = models.OneToOneField(Artifact, models.PROTECT, related_name="judge_lease", db_index=False)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="judge_leases", db_index=False)
+    lease_id = models.UUIDField(help_text="Held by the judge that has it.")
+    lease_expires_at = models.DateTimeField(help_text="When another judge may have it.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+
+    audit = AuditSpec(EntityType.JUDGE_LEASE, trace="artifact__task__trace_id", campaign="artifact__campaign_id")
+
+    class Meta:
+        db_table = "judge_lease"
+        constraints = [times_within_reach("judge_lease", "lease_expires_at", "created_at", "updated_at")]
+        triggers = MUTABLE
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} judges {self.artifact_id}"

@@ -322,8 +322,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="c9ffe707655e64df21cd67baae7d6b22102687e8",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'create', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n \n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="5d4322cb79b37f085276ad2a2132f5601666c90d",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -339,8 +339,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.metric_archive_id = n.metric_archive_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="9323218efda13b3efbc0e8d13249e59d21f97460",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT encode(uuid_send(gen_random_uuid()), 'hex'), 'system', 'sql:' || session_user, 'metric_archive', n.metric_archive_id::text, 'update', 'sql',\n                   'info', NULL, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.metric_archive_id = n.metric_archive_id \n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="8965d0ec884903b1d069ec4b0bb0a10ded8d7002",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -665,8 +665,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_content_task.trace_id, 'system', 'sql:' || session_user, 'metric_event', n.event_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_content ON n_content.artifact_id = n.content_id LEFT JOIN \"task\" n_content_task ON n_content_task.task_id = n_content.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="e52962bf223f4a7977949e660561f3abe790f7db",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_content_task.trace_id, 'system', 'sql:' || session_user, 'metric_event', n.event_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"artifact\" n_content ON n_content.artifact_id = n.content_id LEFT JOIN \"task\" n_content_task ON n_content_task.task_id = n_content.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="2bb2b402a6e4d1cf2db73b7c9fa3738cb15f8b1b",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",

@@ -119,7 +119,7 @@ MERGE = """
         INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,
                                campaign_id, changes, created_at)
         SELECT r.trace_id, %(actor_type)s, %(actor_id)s, 'metric_event', e.event_id::text, 'ingest', %(tool)s, 'info',
-               e.campaign_id, audit_changes('{}', to_jsonb(e), '{}'), clock_timestamp()
+               e.campaign_id, audit_changes('{}', to_jsonb(e), '{}', '{}'), clock_timestamp()
         FROM events e JOIN risen r USING (event_id, observed_at)
     )
     SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM corrections)

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL("""
-            CREATE FUNCTION audit_changes(before jsonb, after jsonb, redact text[]) RETURNS jsonb
+            CREATE FUNCTION audit_changes(before jsonb, after jsonb, redact text[], ignore text[]) RETURNS jsonb
             LANGUAGE sql IMMUTABLE SET search_path = public, pg_temp AS $$
                 -- {column: [before, after]} of what differs; NULL when nothing does.
                 SELECT jsonb_object_agg(
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                                 ELSE jsonb_build_array(before -> key, after -> key) END)
                        || CASE WHEN bool_or(key = ANY (redact)) THEN '{"_redaction": 1}'::jsonb ELSE '{}'::jsonb END
                 FROM jsonb_object_keys(after) AS key
-                WHERE key <> 'updated_at'
+                WHERE NOT key = ANY (ignore)
                   AND COALESCE(before -> key, 'null') IS DISTINCT FROM COALESCE(after -> key, 'null')
             $$;
         """),
@@ -33,6 +33,35 @@ class Migration(migrations.Migration):
             CREATE VIEW schema_migrations AS
             SELECT app || '.' || name AS version, applied AS applied_at FROM django_migrations;
         """),
+        migrations.CreateModel(
+            name="CronJob",
+            fields=[
+                ("name", models.TextField(help_text="The command.", primary_key=True, serialize=False)),
+                ("started_at", models.DateTimeField(help_text="When it last began.")),
+                ("succeeded_at", models.DateTimeField(help_text="When it last came to its end.", null=True)),
+                ("failed_at", models.DateTimeField(help_text="When it last failed.", null=True)),
+                (
+                    "said",
+                    models.TextField(db_default="", default="", help_text="What the last run did, or why it failed."),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "scheduled job",
+                "db_table": "cron_job",
+            },
+        ),
         audit.operations.CreatePartitionedModel(
             partition_key="created_at",
             name="AuditLog",
@@ -84,6 +113,7 @@ class Migration(migrations.Migration):
                             ("agent", "agent"),
                             ("video_asset", "video asset"),
                             ("review_item", "review item"),
+                            ("judge_lease", "judge lease"),
                             ("system_control", "system control"),
                             ("metric_archive", "metric archive"),
                             ("user", "person"),
@@ -165,6 +195,7 @@ class Migration(migrations.Migration):
                                     "agent",
                                     "video_asset",
                                     "review_item",
+                                    "judge_lease",
                                     "system_control",
                                     "metric_archive",
                                     "user",
@@ -174,7 +205,7 @@ class Migration(migrations.Migration):
                             )
                         ),
                         name="audit_log_entity_type_check",
-                        violation_error_message="entity_type must be one of: task, artifact, review_decision, publish_record, metric_event, context_snapshot, campaign, agent, video_asset, review_item, system_control, metric_archive, user, group, api_token.",
+                        violation_error_message="entity_type must be one of: task, artifact, review_decision, publish_record, metric_event, context_snapshot, campaign, agent, video_asset, review_item, judge_lease, system_control, metric_archive, user, group, api_token.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("severity__in", ["info", "warning", "error"])),
@@ -242,6 +273,52 @@ class Migration(migrations.Migration):
                     operation="INSERT",
                     pgid="pgtrigger_inputs_hash_b371e",
                     table="audit_log",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="cronjob",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.name IS DISTINCT FROM OLD.name THEN\n                RAISE EXCEPTION 'the key of a cron_job never changes' USING ERRCODE = 'check_violation', TABLE = 'cron_job', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'cron_job_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a cron_job was written never changes' USING ERRCODE = 'check_violation', TABLE = 'cron_job', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'cron_job_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="fdb16f65128c9499e34d8734223c4c32be57391e",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_cc08b",
+                    table="cron_job",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="cronjob",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of cron_job are never deleted' USING ERRCODE = 'check_violation', TABLE = 'cron_job', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'cron_job_no_delete';",
+                    hash="d3d4073e609b9d89e0eb55f702d9fd3abd62da14",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_baf5e",
+                    table="cron_job",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="cronjob",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'cron_job is never truncated' USING ERRCODE = 'check_violation', TABLE = 'cron_job', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'cron_job_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="0ed8d88cb6b9d8536ad79722c2a5211e8fcfe209",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_ebd33",
+                    table="cron_job",
                     when="BEFORE",
                 ),
             ),
