@@ -39,5 +39,5 @@ class EntityType(TextChoices):
 
 
 # Verbs that somebody looking for trouble wants to see first.
-WARNING_ACTIONS = {"halt", "stop", "fail", "reject", "escalate", "undo"}
+WARNING_ACTIONS = {"halt", "stop", "fail", "reject", "escalate", "undo", "expire", "unknown", "overdue", "evidence"}
 SEVERITY_COLOUR = {Severity.INFO: "neutral", Severity.WARNING: "warn", Severity.ERROR: "bad"}

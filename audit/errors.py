@@ -6,7 +6,9 @@ sentence, the API answers 403, 409 or 422, a command exits non-zero.
 
 
 class Refused(Exception):
-    """The verb was understood and refused; nothing has changed."""
+    """The verb was understood and refused; nothing has changed, unless `keeps` says so."""
+
+    keeps = False
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -21,11 +23,17 @@ class Conflict(Refused):
     """The row is no longer (or not yet) in a state in which this can be done; somebody else may have won."""
 
 
+class TooLate(Conflict):
+    """Refused, but what was reported is kept as evidence for whoever has to find out what happened."""
+
+    keeps = True
+
+
 class Invalid(Refused):
     """What was given cannot be used: empty, malformed or unknown."""
 
 
-STATUS = {NotAllowed: 403, Conflict: 409}
+STATUS = {NotAllowed: 403, Conflict: 409, TooLate: 409}
 
 
 def status_of(refusal: Refused) -> int:

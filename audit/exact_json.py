@@ -5,6 +5,7 @@ here, and are written as they are.
 """
 
 import json
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ import simplejson
 from django.db import models
 
 LONGEST_INT = 4000  # digits; Python refuses to read longer ones as int
+_TRAILING_ZEROS = re.compile(r"(\.\d+?)0+(?=[+-]|$)")
 
 
 def whole_number(text: str) -> int | Decimal:
@@ -21,6 +23,8 @@ def whole_number(text: str) -> int | Decimal:
 
 
 def _default(value: object) -> str:
+    if isinstance(value, datetime) and value.microsecond:
+        return _TRAILING_ZEROS.sub(r"\1", value.isoformat())  # as PostgreSQL writes it
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, UUID):

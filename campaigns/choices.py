@@ -88,6 +88,14 @@ class CampaignVerb(TextChoices):
     STOP = "stop", "Stop"
 
 
+class Backlog(TextChoices):
+    """What a resume does with the posts whose time came while the campaign was paused."""
+
+    PUBLISH = "publish", "publish them now"
+    SPREAD = "spread", "spread them over the next hour"
+    DROP = "drop", "drop them: they never leave"
+
+
 # From where each verb is possible; the rest of its conditions are the services'.
 VERB_FROM = {
     CampaignVerb.ACTIVATE: {CampaignStatus.DRAFT},

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from audit import exact_json
 from audit.admin.fields import ConsoleForm, JSONField, storable
-from campaigns.choices import CAMPAIGN_INITIAL, CampaignStatus
+from campaigns.choices import CAMPAIGN_INITIAL, Backlog, CampaignStatus
 from campaigns.models import Campaign, Task
 
 
@@ -79,7 +79,7 @@ class TaskForm(ConsoleForm[Task]):
 
 
 class ControlForm(forms.Form):
-    """Why; and for a pause, until when. Whether a reason is needed is the service's to say."""
+    """Why; for a pause, until when; for a resume, what becomes of the backlog. What is needed is the service's to say."""
 
     reason = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3, "required": True}))
     resume_at = forms.DateTimeField(
@@ -87,6 +87,13 @@ class ControlForm(forms.Form):
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         error_messages={"invalid": "Write the time to resume as a date and a time (UTC), or leave it empty."},
+    )
+
+    backlog = forms.ChoiceField(
+        required=False,
+        choices=Backlog.choices,
+        widget=forms.RadioSelect,
+        error_messages={"invalid_choice": "Choose what becomes of the posts that are overdue."},
     )
 
     def clean_resume_at(self) -> Any:

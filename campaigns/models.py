@@ -196,7 +196,8 @@ class SystemControl(AuditedModel):
 
 # Whether work may start for the campaign c under the system control s, in SQL: asked by claims and by triggers.
 RUNS = """(c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted
-           AND (c.start_time IS NULL OR c.start_time <= now()) AND (c.end_time IS NULL OR c.end_time > now()))"""
+           AND (c.start_time IS NULL OR c.start_time <= statement_timestamp())
+           AND (c.end_time IS NULL OR c.end_time > statement_timestamp()))"""
 
 
 class FreshTraceId(Func):

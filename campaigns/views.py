@@ -15,7 +15,7 @@ from campaigns.forms import ControlForm
 from campaigns.models import Campaign
 from campaigns.services import control_campaign, possible_verbs
 from campaigns.services.consequences import consequences
-from campaigns.services.control import PERMISSION
+from campaigns.services.control import PERMISSION, overdue
 
 DONE = {
     CampaignVerb.ACTIVATE: "is active",
@@ -64,6 +64,8 @@ def _do(campaign: Campaign, verb: CampaignVerb, form: ControlForm, actor: Actor)
     arguments = {"campaign_id": campaign.pk, "actor": actor, "reason": form.cleaned_data["reason"]}
     if verb == CampaignVerb.PAUSE:
         arguments["resume_at"] = form.cleaned_data["resume_at"]
+    if verb == CampaignVerb.RESUME:
+        arguments["backlog"] = form.cleaned_data["backlog"]
     return control_campaign(verb, **arguments)
 
 
@@ -92,6 +94,7 @@ def _page(
         "possible": verb in possible,
         "pause_instead": verb == CampaignVerb.HALT and CampaignVerb.PAUSE in possible,
         "asks_when": verb == CampaignVerb.PAUSE,
+        "overdue": overdue(campaign) if verb == CampaignVerb.RESUME else 0,
         "note": NOTE.get(verb, ""),
         "rows": consequences(campaign, verb) if verb in possible else [],
         "form": form,

@@ -163,7 +163,7 @@ def _campaign(name: str, goal: str, platforms: list[str], budget: int, actor: Ac
             budget_cap_etb=budget,
             spent_etb=Decimal(budget) * random.Random(name).randint(10, 80) / 100,  # noqa: S311
             status=CampaignStatus.ACTIVE,
-            constraints={"languages": ["am", "en"], "review_policy": {"approve_threshold": 0.85, "due_minutes": 240}},
+            constraints={"languages": ["am", "en"], "review_policy": {"approve_threshold": 0.85, "due_minutes": 240, "blind_share": 0}},
         )
 
 

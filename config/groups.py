@@ -27,6 +27,8 @@ GROUPS = {
     OPERATOR: [
         *WORK,
         "campaigns.control_campaign",
+        "campaigns.change_systemcontrol",
+        "content.settle_publishrecord",
         "campaigns.add_campaign",
         "campaigns.change_campaign",
         "campaigns.add_task",

@@ -117,6 +117,14 @@ PUBLISH_TRANSITIONS = {
 PUBLISH_COLOUR = {PublishStatus.QUEUED: "info", PublishStatus.PUBLISHED: "good", PublishStatus.FAILED: "bad"}
 
 
+class Outcome(TextChoices):
+    """What a person found out about a post whose outcome was unknown."""
+
+    PUBLISHED = "published", "it is out"
+    RETRY = "retry", "it is not out: queue it again"
+    DROP = "drop", "it is not out, and is not to be"
+
+
 class Hold(TextChoices):
     """Why a queued post does not leave."""
 

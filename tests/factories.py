@@ -48,6 +48,7 @@ def make_campaign(**fields: Any) -> Campaign:
         "target_platforms": ["tiktok", "instagram"],
         "budget_cap_etb": Decimal("1000.00"),
         "status": CampaignStatus.ACTIVE,
+        "constraints": {"review_policy": {"blind_share": 0}},  # no test leans on a draw
     }
     return Campaign.objects.create(**(defaults | fields))
 

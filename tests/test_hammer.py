@@ -20,7 +20,7 @@ from audit.context import Actor
 from audit.errors import Refused
 from audit.models import AuditLog
 from audit.receivers import _values
-from campaigns.choices import CampaignVerb
+from campaigns.choices import Backlog, CampaignVerb
 from campaigns.models import Campaign, Task
 from campaigns.services import claim_tasks, complete_task, control_campaign, fail_task, release_task
 from config.groups import ADMINISTRATOR
@@ -121,7 +121,10 @@ class Somebody:
     def control(self) -> None:
         campaign = self.chance.choice(self.campaigns)
         verb = self.chance.choice([CampaignVerb.PAUSE, CampaignVerb.HALT] + [CampaignVerb.RESUME] * 4)
-        control_campaign(verb, campaign_id=campaign.pk, actor=Actor.human(self.people[0]), reason="Because.")
+        backlog = self.chance.choice([Backlog.PUBLISH, Backlog.SPREAD])
+        choice = {"backlog": backlog} if verb == CampaignVerb.RESUME else {}
+        operator = Actor.human(self.people[0])
+        control_campaign(verb, campaign_id=campaign.pk, actor=operator, reason="Because.", **choice)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -17,7 +17,7 @@ from audit.base import audited_models
 from audit.context import Actor
 from audit.models import AuditLog
 from audit.receivers import REDACTED, _values
-from campaigns.choices import CampaignVerb
+from campaigns.choices import Backlog, CampaignVerb
 from campaigns.models import Campaign, SystemControl, Task
 from campaigns.services import claim_tasks, control_campaign, fail_task, release_task
 from config.groups import OPERATOR
@@ -58,7 +58,8 @@ def everything_happens() -> None:
         (Campaign.objects.get(name="Trending"), [CampaignVerb.COMPLETE]),
     ):
         for verb in verbs:
-            control_campaign(verb, campaign_id=campaign.pk, actor=operator, reason="Because.")
+            choice = {"backlog": Backlog.PUBLISH} if verb == CampaignVerb.RESUME else {}
+            control_campaign(verb, campaign_id=campaign.pk, actor=operator, reason="Because.", **choice)
     person = make_user(OPERATOR, display_name="Before")
     person.is_active = False
     person.save()

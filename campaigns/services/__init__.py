@@ -1,17 +1,28 @@
 """The verbs of campaigns and tasks; one function each, called by every door."""
 
+from campaigns.services.claims import claim_tasks
 from campaigns.services.control import (
     activate_campaign,
     complete_campaign,
     control_campaign,
     halt_campaign,
+    halt_everything,
     pause_campaign,
     possible_verbs,
     resume_campaign,
     resume_due_campaigns,
+    resume_everything,
     stop_campaign,
 )
-from campaigns.services.tasks import claim_tasks, complete_task, create_task, fail_task, release_task
+from campaigns.services.tasks import (
+    complete_task,
+    create_task,
+    create_tasks,
+    fail_expired_tasks,
+    fail_task,
+    heartbeat_task,
+    release_task,
+)
 
 __all__ = [
     "activate_campaign",
@@ -20,12 +31,17 @@ __all__ = [
     "complete_task",
     "control_campaign",
     "create_task",
+    "create_tasks",
+    "fail_expired_tasks",
     "fail_task",
     "halt_campaign",
+    "halt_everything",
+    "heartbeat_task",
     "pause_campaign",
     "possible_verbs",
     "release_task",
     "resume_campaign",
     "resume_due_campaigns",
+    "resume_everything",
     "stop_campaign",
 ]

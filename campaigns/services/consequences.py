@@ -52,12 +52,12 @@ def count(campaign: Campaign, now: datetime | None = None) -> Counts:
         pending=Count("pk", filter=Q(status=TaskStatus.PENDING)),
         in_review=Count("pk", filter=Q(status=TaskStatus.REVIEW)),
     )
-    waiting = Q(lease_id=None)
+    waiting = Q(lease_id=None, hold=None)
     posts = campaign.publish_records.queued().aggregate(
         queued=Count("pk", filter=waiting),
         due_soon=Count("pk", filter=waiting & Q(scheduled_for__gt=now, scheduled_for__lte=soon)),
         overdue=Count("pk", filter=waiting & (Q(scheduled_for=None) | Q(scheduled_for__lte=now))),
-        leaving=Count("pk", filter=~waiting),
+        leaving=Count("pk", filter=Q(lease_id__isnull=False)),
     )
     return Counts(**tasks, **posts, reviews=campaign.review_items.open().count(), soon=soon)
 
@@ -95,7 +95,7 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
     CampaignVerb.RESUME: {
         "in_progress": GOES_ON,
         "pending": HANDED_OUT,
-        "queued": ("leave", "good", "publishers take them when they are due; what is overdue goes at once"),
+        "queued": ("leave", "good", "publishers take them when they are due; for the overdue you choose"),
         "leaving": GOES_ON,
         "reviews": DECIDABLE,
     },

@@ -1,4 +1,4 @@
-"""What operators do to a campaign: activate, pause, halt, resume, complete, stop.
+"""What operators do to a campaign: activate, pause, halt, resume, complete, stop; and a halt of everything.
 
 Each verb locks the campaign FOR UPDATE first. That waits for whatever is being written for the campaign at this moment
 (claims, artifacts and posts hold a key share lock on it), so that a verb sees all work that began before it, and
@@ -6,31 +6,32 @@ everything later sees the verb. Posts and review items are reached through the c
 app is a higher room.
 """
 
-import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import F
+from django.db.models import F, Manager
 from django.utils import timezone
 
 from audit.context import Actor, acting
-from audit.errors import Conflict, Invalid, Refused
-from campaigns.choices import TASK_OPEN, VERB_FROM, CampaignStatus, CampaignVerb, TaskStatus
-from campaigns.models import MOST_ATTEMPTS, Campaign, Task
+from audit.due import one_by_one
+from audit.errors import Conflict, Invalid
+from campaigns.choices import TASK_OPEN, VERB_FROM, Backlog, CampaignStatus, CampaignVerb, TaskStatus
+from campaigns.models import MOST_ATTEMPTS, Campaign, SystemControl, Task, TaskQuerySet
+from campaigns.services.locks import close_gate
 from campaigns.services.tasks import next_attempt
 
-log = logging.getLogger(__name__)
-
 PERMISSION = "campaigns.control_campaign"
+SYSTEM_PERMISSION = "campaigns.change_systemcontrol"
 PATIENCE = "10s"  # how long a verb waits for those who write for the campaign at this moment
 TRIES = 3
+SPREAD = timedelta(hours=1)  # over which overdue posts leave, where they are to be spread
 DEADLOCK, LOCK_TIMEOUT = "40P01", "55P03"
 
-V = TypeVar("V", bound=Callable[..., Campaign])
+V = TypeVar("V", bound=Callable[..., Campaign | SystemControl])
 
 
 def urgent(verb: V) -> V:
@@ -41,7 +42,7 @@ def urgent(verb: V) -> V:
     """
 
     @wraps(verb)
-    def through(**arguments: Any) -> Campaign:
+    def through(**arguments: Any) -> Any:
         for left in reversed(range(TRIES)):
             try:
                 with transaction.atomic():
@@ -69,10 +70,8 @@ def urgent(verb: V) -> V:
 def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> Campaign:
     """The campaign under its lock, when `verb` is possible and the actor may; otherwise the refusal in a sentence."""
     actor.require(PERMISSION, to=f"{verb} campaigns")
-    if not reason.strip():
-        raise Invalid(f"Say why you {verb} it; everybody who meets this campaign will read it.")
-    if "\x00" in reason:
-        raise Invalid("The reason contains a character that cannot be stored (NUL).")
+    _check_reason(reason, f"Say why you {verb} it; everybody who meets this campaign will read it.")
+    close_gate(campaign_id)
     try:
         campaign = Campaign.objects.select_for_update().get(pk=campaign_id, deleted_at=None)
     except Campaign.DoesNotExist:
@@ -81,6 +80,13 @@ def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> C
         states = sorted(str(status.label) for status in VERB_FROM[verb])
         raise Conflict(f"Campaign “{campaign}” is {campaign.state}; {verb} is possible only when it is {_or(states)}.")
     return campaign
+
+
+def _check_reason(reason: str, otherwise: str) -> None:
+    if not reason.strip():
+        raise Invalid(otherwise)
+    if "\x00" in reason:
+        raise Invalid("The reason contains a character that cannot be stored (NUL).")
 
 
 def _or(words: list[str]) -> str:
@@ -133,23 +139,43 @@ def halt_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
             resume_at=None,
             epoch=F("epoch") + 1,
         )
-        cut_off = _fail(campaign, CampaignVerb.HALT, TaskStatus.IN_PROGRESS, f"Cut off by a halt: {reason.strip()}")
-        # Being cut off is not the agent's failure, so that it does not use up one of the tries.
-        Task.objects.create_all(
-            next_attempt(task, max_attempts=min(task.max_attempts + 1, MOST_ATTEMPTS))
-            for task in cut_off
-            if task.deleted_at is None
-        )
+        _cut_off(campaign.tasks, f"Cut off by a halt: {reason.strip()}")
         campaign.publish_records.mark_unknown(CampaignVerb.HALT)
         return halted
 
 
+def _cut_off(tasks: "Manager[Task]", error: str) -> None:
+    """Fail what is in progress, and plan it anew: being cut off does not use up one of the agent's tries."""
+    Task.objects.create_all(
+        next_attempt(task, max_attempts=min(task.max_attempts + 1, MOST_ATTEMPTS))
+        for task in _fail(tasks, CampaignVerb.HALT, TaskStatus.IN_PROGRESS, error)
+        if task.deleted_at is None
+    )
+
+
 @urgent
-def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
-    """Work is handed out again, and what is queued to be posted leaves."""
+def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str, backlog: Backlog | str = "") -> Campaign:
+    """Work is handed out again, and what is queued to be posted leaves.
+
+    `backlog` says what becomes of posts whose time came meanwhile; it must be said when there are any.
+    """
     with acting(actor):
         campaign = _lock(campaign_id, CampaignVerb.RESUME, actor, reason)
+        waiting = campaign.publish_records.overdue(timezone.now())
+        if backlog not in Backlog.values and (count := waiting.count()):
+            posts = "1 post has" if count == 1 else f"{count:,} posts have"
+            choices = ", ".join(f"{choice} ({choice.label})" for choice in Backlog)
+            raise Invalid(f"{posts} become overdue meanwhile. Choose what becomes of them: {choices}.")
+        if backlog == Backlog.DROP:
+            waiting.drop(CampaignVerb.RESUME, f"Dropped when the campaign was resumed: {reason.strip()}")
+        elif backlog == Backlog.SPREAD:
+            waiting.spread(CampaignVerb.RESUME, timezone.now(), SPREAD)
         return _set(campaign, CampaignVerb.RESUME, actor, reason, status=CampaignStatus.ACTIVE)
+
+
+def overdue(campaign: Campaign) -> int:
+    """How many posts would leave at once if the campaign ran; a resume asks what becomes of them."""
+    return int(campaign.publish_records.overdue(timezone.now()).count())
 
 
 @urgent
@@ -177,15 +203,20 @@ def stop_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
         stopped = _set(campaign, CampaignVerb.STOP, actor, reason, status=CampaignStatus.STOPPED, epoch=F("epoch") + 1)
         error = f"The campaign was stopped: {reason.strip()}"
         for status in sorted(TASK_OPEN):
-            _fail(campaign, CampaignVerb.STOP, status, error)
+            _fail(campaign.tasks, CampaignVerb.STOP, status, error)
         campaign.review_items.withdraw(CampaignVerb.STOP)
         campaign.publish_records.mark_unknown(CampaignVerb.STOP)
         campaign.publish_records.drop(CampaignVerb.STOP, error)
         return stopped
 
 
-def _fail(campaign: Campaign, verb: CampaignVerb, status: TaskStatus, error: str) -> list[Task]:
-    return campaign.tasks.filter(status=status).change(verb, status=TaskStatus.FAILED, error=error)
+def _fail(tasks: "Manager[Task]", verb: CampaignVerb, status: TaskStatus, error: str) -> list[Task]:
+    failing = cast(TaskQuerySet, tasks.filter(status=status))
+    if status != TaskStatus.IN_PROGRESS:
+        return failing.change(verb, status=TaskStatus.FAILED, error=error)
+    # Nobody can say any more what it has cost; what was reserved counts as spent.
+    cost = F("cost_etb") + F("reserve_etb")
+    return failing.change(verb, status=TaskStatus.FAILED, error=error, cost_etb=cost)
 
 
 CONTROL: dict[CampaignVerb, Callable[..., Campaign]] = {
@@ -203,16 +234,53 @@ def control_campaign(verb: CampaignVerb, **arguments: Any) -> Campaign:
     return CONTROL[verb](**arguments)
 
 
+@urgent
+def halt_everything(*, actor: Actor, reason: str) -> SystemControl:
+    """The switch for all: nothing is handed out, and what has begun no longer counts; campaigns keep their states."""
+    with acting(actor):
+        system = _lock_system("halt", actor, reason)
+        if system.halted:
+            raise Conflict(f"Everything is halted already: {system.control_reason}")
+        halted = _set_system(system, "halt", actor, reason, halted=True, epoch=F("epoch") + 1)
+        for campaign in Campaign.objects.filter(tasks__status=TaskStatus.IN_PROGRESS).distinct().order_by("pk"):
+            _cut_off(campaign.tasks, f"Cut off by a halt of everything: {reason.strip()}")
+        for campaign in Campaign.objects.filter(publish_records__lease_id__isnull=False).distinct().order_by("pk"):
+            campaign.publish_records.mark_unknown("halt")
+        return halted
+
+
+@urgent
+def resume_everything(*, actor: Actor, reason: str) -> SystemControl:
+    """Ends a halt of everything. Campaigns that were paused or halted themselves stay so."""
+    with acting(actor):
+        system = _lock_system("resume", actor, reason)
+        if not system.halted:
+            raise Conflict("Nothing is halted as a whole; a campaign that is paused is resumed by itself.")
+        return _set_system(system, "resume", actor, reason, halted=False)
+
+
+def _lock_system(verb: str, actor: Actor, reason: str) -> SystemControl:
+    actor.require(SYSTEM_PERMISSION, to=f"{verb} everything")
+    _check_reason(reason, f"Say why you {verb} everything; everybody will read it.")
+    close_gate()
+    return SystemControl.objects.select_for_update().get()
+
+
+def _set_system(system: SystemControl, verb: str, actor: Actor, reason: str, **values: Any) -> SystemControl:
+    told = {"control_reason": reason.strip(), "controlled_by": actor.person, "controlled_at": timezone.now()}
+    return system.change(verb, **told, **values)
+
+
 def resume_due_campaigns(*, actor: Actor) -> int:
     """Resume what was paused until now; returns how many. Called every minute, killable at any instruction."""
     due = Campaign.objects.filter(
         status=CampaignStatus.PAUSED, halted_at=None, deleted_at=None, resume_at__lte=timezone.now()
     )
-    resumed = 0
-    for campaign_id in due.values_list("pk", flat=True):
-        try:
-            resume_campaign(campaign_id=campaign_id, actor=actor, reason="The pause ended at the time it was given.")
-            resumed += 1
-        except Refused as refusal:  # somebody resumed or stopped it in between
-            log.info("Not resumed: %s", refusal)
-    return resumed
+
+    def resume(campaign: Campaign) -> bool:
+        reason = "The pause ended at the time it was given."
+        # Nobody is there to be asked; spread, they neither flood nor get lost.
+        resume_campaign(campaign_id=campaign.pk, actor=actor, reason=reason, backlog=Backlog.SPREAD)
+        return True
+
+    return one_by_one(due, resume, actor)

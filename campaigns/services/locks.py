@@ -1,12 +1,22 @@
-"""The order in which rows are locked: campaign, task, review item, post. Whoever keeps it never waits in a circle."""
+"""The order in which rows are locked: system control, campaign, task, review item, post; a campaign's money last.
 
-from collections.abc import Sequence
+Whoever keeps it never waits in a circle. Everybody who writes for a campaign holds a key share lock on it and on the
+system control until they commit; a control verb locks FOR UPDATE, and so sees all work that began before it.
+
+The gates stand before those locks. Key share locks let others in without end: under a fleet that claims all the time,
+an operator's lock would never be granted. Advisory locks are granted in the order of asking, so that whoever asks for
+a gate after the operator waits, or, as a claim does, goes elsewhere. Gate 0 is the whole system's.
+"""
+
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F, OuterRef, Subquery
 
 from audit.errors import Invalid
-from campaigns.choices import CampaignStatus
+from campaigns.models import Campaign, SystemControl
+
+GATE = 1_919_052_001  # the first of two keys of the advisory locks; any number that nothing else here uses
 
 
 def share_campaign(campaign_id: UUID) -> str:
@@ -18,21 +28,33 @@ def share_campaign(campaign_id: UUID) -> str:
     foreign key takes anyway, only that it would come too late: after the lock on the task that a stop waits for.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT status FROM campaign WHERE campaign_id = %s FOR KEY SHARE", [campaign_id])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock_shared(%s, 0), pg_advisory_xact_lock_shared(%s, hashtext(%s))",
+            [GATE, GATE, str(campaign_id)],
+        )
+        cursor.execute(
+            "SELECT c.status FROM campaign c CROSS JOIN system_control s WHERE c.campaign_id = %s"
+            " FOR KEY SHARE OF s, c",
+            [campaign_id],
+        )
         found = cursor.fetchone()
     if found is None:
         raise Invalid("There is no such campaign.")
     return str(found[0])
 
 
-def share_running(campaign_ids: Sequence[UUID]) -> list[UUID]:
-    """The same for several campaigns; returns those on which work may start now, and will until we commit."""
+def present_epoch() -> Subquery:
+    """The epoch with which work for a row's campaign is stamped now: leases of a smaller one are void."""
+    system = SystemControl.objects.values("epoch")[:1]
+    return Subquery(Campaign.objects.filter(pk=OuterRef("campaign_id")).values(now=F("epoch") + Subquery(system)))
+
+
+def close_gate(campaign_id: UUID | None = None) -> None:
+    """Let nobody else in who writes for the campaign, or for any; waits for those who are in."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.campaign_id FROM campaign c CROSS JOIN system_control s"
-            " WHERE c.campaign_id = ANY (%s) AND c.status = %s AND c.deleted_at IS NULL AND NOT s.halted"
-            " AND (c.start_time IS NULL OR c.start_time <= now()) AND (c.end_time IS NULL OR c.end_time > now())"
-            " ORDER BY c.campaign_id FOR KEY SHARE OF c, s",
-            [list(campaign_ids), CampaignStatus.ACTIVE],
-        )
-        return [campaign_id for (campaign_id,) in cursor.fetchall()]
+        if campaign_id is None:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [GATE])
+        else:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, 0)", [GATE])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [GATE, str(campaign_id)])
+            cursor.execute("SELECT FROM system_control FOR KEY SHARE")

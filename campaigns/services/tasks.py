@@ -1,26 +1,32 @@
-"""What happens to a task: planned, handed out, given back, finished, failed and tried again."""
+"""What happens to a task: planned, worked on under a lease, given back, finished, failed and tried again.
 
-import uuid
+Whoever works on a task carries its lease: every function here that takes a `task` takes it as its worker holds it, with
+the `lease_id` that the claim gave. A lease that was lost, has expired, or began before a halt changes nothing.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
-from audit.errors import Conflict
+from audit.due import one_by_one
+from audit.errors import Conflict, Invalid
 from campaigns.choices import CAMPAIGN_FINAL, UNREVIEWED_TYPES, TaskPriority, TaskStatus
-from campaigns.models import MOST_ATTEMPTS, Campaign, Task
-from campaigns.services.locks import share_campaign, share_running
+from campaigns.models import MOST_ATTEMPTS, Campaign, Task, TaskQuerySet
+from campaigns.services.locks import present_epoch, share_campaign
 
 RETRY_DELAY = timedelta(minutes=1)  # doubled with each attempt
 LONGEST_DELAY = timedelta(hours=1)
 
 
-@transaction.atomic
 def create_task(
     *,
     campaign: Campaign,
@@ -32,82 +38,119 @@ def create_task(
     **details: Any,
 ) -> Task:
     """Plan a piece of work. A person who plans it is remembered: that person approves nothing that comes of it."""
-    actor.require("campaigns.add_task", to="plan tasks")
-    status = share_campaign(campaign.pk)
-    if status in CAMPAIGN_FINAL:
-        raise Conflict(f"Campaign “{campaign}” is {status}; it takes no more work.")
-    with acting(actor):
-        return Task.objects.create(
-            campaign=campaign,
-            agent=agent,
-            task_type=task_type,
-            context=context,
-            priority=priority,
-            status=TaskStatus.PENDING,
-            created_by=actor.person,
-            **details,
-        )
+    task = Task(campaign=campaign, agent=agent, task_type=task_type, context=context, priority=priority, **details)
+    (created,) = create_tasks(tasks=[task], actor=actor)
+    return created
 
 
 @transaction.atomic
-def claim_tasks(*, agent: Agent, actor: Actor, limit: int = 1, lease_seconds: int = 300) -> list[Task]:
-    """Hand out the agent's most urgent work on campaigns that run now; each task goes to one caller only.
-
-    Empty when there is nothing, the agent is not active, or everything is halted.
-    """
-    if not Agent.objects.filter(pk=agent.pk, status=AgentStatus.ACTIVE).exists():
-        return []
-    now = timezone.now()
-    pending = Task.objects.filter(
-        Q(not_before=None) | Q(not_before__lte=now), agent=agent, status=TaskStatus.PENDING, deleted_at=None
-    )
-    running = share_running(list(pending.order_by().values_list("campaign_id", flat=True).distinct()))
-    ready = pending.filter(campaign__in=running).by_rank().select_for_update(skip_locked=True, of=("self",))
+def create_tasks(*, tasks: Sequence[Task], actor: Actor) -> list[Task]:
+    """Plan several pieces of work, all or none; `tasks` are rows that are not saved yet."""
+    actor.require("campaigns.add_task", to="plan tasks")
+    for campaign in sorted({task.campaign for task in tasks}, key=lambda campaign: campaign.pk):
+        status = share_campaign(campaign.pk)
+        if status in CAMPAIGN_FINAL:
+            raise Conflict(f"Campaign “{campaign}” is {status}; it takes no more work.")
+    for task in tasks:
+        if task.agent.status == AgentStatus.RETIRED:
+            raise Conflict(f"Agent “{task.agent}” is retired; it takes no more work.")
+        task.status, task.created_by = TaskStatus.PENDING, actor.person
     with acting(actor):
-        return [
-            task.change(
-                "claim",
-                status=TaskStatus.IN_PROGRESS,
-                lease_id=uuid.uuid4(),
-                lease_expires_at=now + timedelta(seconds=lease_seconds),
-            )
-            for task in ready[:limit]
-        ]
+        return Task.objects.create_all(tasks)
 
 
-def _change_leased(task: Task, action: str, actor: Actor, **values: Any) -> Task:
-    """Change a task in progress while its lease is the one the caller holds; otherwise say what became of it."""
-    with transaction.atomic(), acting(actor):
-        share_campaign(task.campaign_id)
-        held = Task.objects.filter(pk=task.pk, status=TaskStatus.IN_PROGRESS, lease_id=task.lease_id)
-        changed = held.change(action, **values)
+def leased(task: Task) -> TaskQuerySet:
+    """The task while the lease that its worker holds is good: not lost, not expired, not begun before a halt."""
+    held: TaskQuerySet = Task.objects.filter(
+        pk=task.pk,
+        status=TaskStatus.IN_PROGRESS,
+        lease_id=task.lease_id,
+        lease_expires_at__gt=Now(),
+        lease_epoch__gte=present_epoch(),
+    )
+    return held
+
+
+def lost(task: Task) -> Conflict:
+    """Why the lease that somebody still holds is no longer good."""
+    now = Task.objects.get(pk=task.pk)
+    if now.status == TaskStatus.IN_PROGRESS and now.lease_id == task.lease_id:
+        return Conflict(f"The lease on task “{now}” has ended; nothing was changed. Stop working on it.")
+    return Conflict(
+        f"Task “{now}” is {now.get_status_display()} and no longer yours; nothing was changed. Stop working on it."
+    )
+
+
+def _change_leased(task: Task, action: str, actor: Actor, cost: Decimal | None = None, **values: Any) -> Task:
+    """Change a task in progress while its lease is good; otherwise say what became of it."""
+    if cost is not None:
+        values["cost_etb"] = F("cost_etb") + cost
+    share_campaign(task.campaign_id)
+    try:
+        with transaction.atomic(), acting(actor):
+            changed = leased(task).change(action, **values)
+    except IntegrityError as error:
+        if "campaign_budget_check" not in str(error):
+            raise
+        raise Conflict(
+            f"A cost of {cost} ETB would pass the campaign's budget cap. What was reserved for the task can be settled "
+            "in any case; more needs a higher cap."
+        ) from None
     if not changed:
-        task.refresh_from_db()
-        raise Conflict(f"Task “{task}” is {task.get_status_display()} and no longer yours; nothing was changed.")
+        raise lost(task)
     return changed[0]
 
 
 @transaction.atomic
-def complete_task(*, task: Task, actor: Actor) -> Task:
-    """The worker has finished: what it made goes to review, or the task is done when there is nothing to review."""
+def heartbeat_task(*, task: Task, actor: Actor, lease_seconds: int) -> Task:
+    """The worker is still at it: its lease is prolonged. Raises Conflict when it is lost, which means stop."""
+    share_campaign(task.campaign_id)
+    with acting(actor):
+        held = leased(task).change("heartbeat", lease_expires_at=Now() + timedelta(seconds=lease_seconds))
+    if not held:
+        raise lost(task)
+    return held[0]
+
+
+@transaction.atomic
+def complete_task(*, task: Task, actor: Actor, cost_etb: Decimal | None = None) -> Task:
+    """The worker has finished: what it made goes to review, or the task is done when there is nothing to review.
+
+    `cost_etb` is what it did cost; when nobody says, what was reserved counts as spent.
+    """
     status = TaskStatus.DONE if task.task_type in UNREVIEWED_TYPES else TaskStatus.REVIEW
-    completed = _change_leased(task, "complete", actor, status=status)
+    completed = _change_leased(task, "complete", actor, _cost(task, cost_etb), status=status)
     # Asked through the task's own relation, because artifacts are a higher room.
     if status == TaskStatus.REVIEW and not task.artifacts.exists():
         raise Conflict(f"Task “{task}” has nothing to review yet; submit what was made first.")
     return completed
 
 
-def release_task(*, task: Task, actor: Actor) -> Task:
-    """The worker gives the task back, unfinished; somebody else may take it."""
-    return _change_leased(task, "release", actor, status=TaskStatus.PENDING)
+@transaction.atomic
+def release_task(*, task: Task, actor: Actor, cost_etb: Decimal = Decimal(0)) -> Task:
+    """The worker gives the task back, unfinished; somebody else may take it. Nothing was spent, unless it says so."""
+    return _change_leased(task, "release", actor, cost_etb, status=TaskStatus.PENDING)
 
 
 @transaction.atomic
-def fail_task(*, task: Task, actor: Actor, error: str, retryable: bool = True) -> Task | None:
-    """This attempt has failed. Returns the next one, or None when there is none."""
-    failed = _change_leased(task, "fail", actor, status=TaskStatus.FAILED, error=error)
-    return retry_task(task=failed, actor=actor) if retryable else None
+def fail_task(
+    *, task: Task, actor: Actor, error: str, retryable: bool = True, cost_etb: Decimal | None = None
+) -> tuple[Task, Task | None]:
+    """This attempt has failed. Returns it and the next one, or None when there is none."""
+    failed = _change_leased(task, "fail", actor, _cost(task, cost_etb), status=TaskStatus.FAILED, error=_usable(error))
+    return failed, retry_task(task=failed, actor=actor) if retryable else None
+
+
+def _cost(task: Task, told: Decimal | None) -> Decimal:
+    return task.reserve_etb if told is None else told
+
+
+def _usable(text: str) -> str:
+    if "\x00" in text:
+        raise Invalid("The text contains a character that cannot be stored (NUL).")
+    if not text.strip():
+        raise Invalid("Say what went wrong: whoever looks at this task will ask.")
+    return text.strip()
 
 
 def retry_task(*, task: Task, actor: Actor, feedback: str = "") -> Task | None:
@@ -141,3 +184,22 @@ def next_attempt(task: Task, *, not_before: datetime | None = None, **changes: A
         parent_task=task,
         not_before=not_before,
     )
+
+
+def fail_expired_tasks(*, actor: Actor) -> int:
+    """Fail what a worker went silent on, and plan the next attempt; returns how many. What was reserved was spent."""
+    expired = Task.objects.filter(status=TaskStatus.IN_PROGRESS, lease_expires_at__lte=Now())
+
+    def fail(task: Task) -> bool:
+        share_campaign(task.campaign_id)
+        failed = expired.filter(pk=task.pk, lease_id=task.lease_id).change(
+            "expire",
+            status=TaskStatus.FAILED,
+            error=f"Its worker went silent: the lease ended at {task.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC.",
+            cost_etb=F("cost_etb") + F("reserve_etb"),
+        )
+        for each in failed:
+            retry_task(task=each, actor=actor)
+        return bool(failed)
+
+    return one_by_one(expired.order_by("lease_expires_at"), fail, actor)

@@ -1,6 +1,6 @@
 """Posts: what leaves for a platform, and what is already out."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pgtrigger
 from django.db import models
@@ -22,7 +22,6 @@ from audit.base import (
 )
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
-from campaigns.choices import TaskStatus
 from campaigns.models import RUNS, Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
@@ -47,15 +46,17 @@ class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
     def queued(self) -> "PublishRecordQuerySet":
         return self.filter(status=PublishStatus.QUEUED)
 
-    def ready(self, now: datetime) -> "PublishRecordQuerySet":
-        """What may leave, as far as the post and its task say; whether its campaign runs is asked under a lock."""
+    def overdue(self, now: datetime) -> "PublishRecordQuerySet":
+        """What would leave at once if its campaign ran."""
         return self.queued().filter(
-            Q(scheduled_for=None) | Q(scheduled_for__lte=now),
-            hold=None,
-            lease_id=None,
-            decision__isnull=False,
-            artifact__task__status=TaskStatus.DONE,
+            Q(scheduled_for=None) | Q(scheduled_for__lte=now), hold=None, lease_id=None, decision__isnull=False
         )
+
+    def spread(self, action: str, start: datetime, period: timedelta) -> None:
+        """Let them leave one after the other, evenly over `period`, those that were due first going first."""
+        rows = list(self.order_by(Coalesce("scheduled_for", "created_at"), "publish_id"))
+        for place, record in enumerate(rows):
+            record.change(action, scheduled_for=start + period * place / len(rows))
 
     def mark_unknown(self, action: str) -> "list[PublishRecord]":
         """What a publisher holds right now may still appear: a person has to look before anything is tried again."""
@@ -109,6 +110,7 @@ class PublishRecord(AuditedModel):
 
     class Meta:
         db_table = "publish_record"
+        permissions = [("settle_publishrecord", "Can say what became of a post whose outcome is unknown")]
         constraints = [
             one_of("disclosure_level", "publish_record", DisclosureLevel),
             one_of("status", "publish_record", PublishStatus),

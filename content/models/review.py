@@ -137,6 +137,7 @@ class ReviewItem(AuditedModel):
     )
     opened_at = models.DateTimeField(default=timezone.now, help_text="Since when it waits.")
     due_at = models.DateTimeField(null=True, blank=True, help_text="When somebody should have decided.")
+    overdue_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When it was found overdue.")
     claimed_by = PersonKey("claimed_by", "Who is looking at it.")
     claimed_until = models.DateTimeField(null=True, blank=True, help_text="When that claim ends by itself.")
     decision = models.ForeignKey(

@@ -1,26 +1,39 @@
 """The verbs of content: made, decided, published; one function each, called by every door."""
 
 from content.services.artifacts import store_content, submit_artifact
-from content.services.publishing import claim_posts, publish_failed, publish_succeeded, queue_posts
-from content.services.review import (
-    decide_artifact,
-    decide_review_item,
-    open_missing_review_items,
-    open_review_item,
-    undo_decision,
+from content.services.claims import claim_artifacts, claim_posts
+from content.services.judging import ask_people_for_judges, decide_artifact, follow_decisions
+from content.services.publishing import (
+    heartbeat_post,
+    hold_expired_posts,
+    publish_failed,
+    publish_succeeded,
+    publish_unknown,
+    queue_posts,
+    release_post,
+    settle_unknown_post,
 )
+from content.services.review import decide_review_item, mark_overdue_items, open_review_item, undo_decision
 from content.services.settlement import settle_decisions
 
 __all__ = [
+    "ask_people_for_judges",
+    "claim_artifacts",
     "claim_posts",
     "decide_artifact",
     "decide_review_item",
-    "open_missing_review_items",
+    "follow_decisions",
+    "heartbeat_post",
+    "hold_expired_posts",
+    "mark_overdue_items",
     "open_review_item",
     "publish_failed",
     "publish_succeeded",
+    "publish_unknown",
     "queue_posts",
+    "release_post",
     "settle_decisions",
+    "settle_unknown_post",
     "store_content",
     "submit_artifact",
     "undo_decision",

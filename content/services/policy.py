@@ -1,5 +1,6 @@
 """The review policy of a campaign: when a judge is enough, and how long people have."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,16 +11,25 @@ from django.conf import settings
 
 from campaigns.models import Campaign
 from content.choices import Decision, ReviewReason
+from content.models import Artifact
 
 MINUTES_A_YEAR = 525_600
 
 
 @dataclass(frozen=True)
 class ReviewPolicy:
-    """When a judge's approval is enough. A campaign overrides it under `review_policy` in its constraints."""
+    """When a judge's approval is enough. A campaign overrides it under `review_policy` in its constraints.
+
+    approve_threshold: the confidence, from 0 to 1, from which an approval without policy hits is published.
+    blind_share: the share, from 0 to 1, of what would be published so that people see all the same, without the judge.
+    due_minutes: how long people have for an item.
+    judge_minutes: how long judges have before people are asked in their place.
+    """
 
     approve_threshold: Decimal = Decimal("0.850")
+    blind_share: Decimal = Decimal("0.050")
     due_minutes: int = 240
+    judge_minutes: int = 30
 
     @classmethod
     def of(cls, campaign: Campaign) -> "ReviewPolicy":
@@ -27,11 +37,21 @@ class ReviewPolicy:
         rules = campaign.constraints if isinstance(campaign.constraints, dict) else {}
         given = rules.get("review_policy")
         given = given if isinstance(given, dict) else {}
-        threshold, minutes = given.get("approve_threshold"), given.get("due_minutes")
-        return cls(
-            Decimal(str(threshold)) if _within(threshold, 0, 1) else cls.approve_threshold,
-            int(str(minutes).split(".")[0]) if _within(minutes, 1, MINUTES_A_YEAR) else cls.due_minutes,
-        )
+
+        def share(name: str) -> Decimal:
+            value = given.get(name)
+            return Decimal(str(value)) if _within(value, 0, 1) else getattr(cls, name)
+
+        def minutes(name: str) -> int:
+            value = given.get(name)
+            return int(str(value).split(".")[0]) if _within(value, 1, MINUTES_A_YEAR) else getattr(cls, name)
+
+        return cls(share("approve_threshold"), share("blind_share"), minutes("due_minutes"), minutes("judge_minutes"))
+
+    def draws(self, artifact: Artifact) -> bool:
+        """Whether the artifact belongs to the blind sample: by a hash of its id, so that anybody can draw it again."""
+        place = int.from_bytes(hashlib.sha256(artifact.pk.bytes).digest()[:4], "big")
+        return place < self.blind_share * 2**32
 
 
 def _within(value: object, low: float, high: float) -> bool:
@@ -39,15 +59,20 @@ def _within(value: object, low: float, high: float) -> bool:
 
 
 def why_a_person(
-    decision: Decision, confidence: Decimal, policy_hits: Sequence[Any], policy: ReviewPolicy
+    artifact: Artifact, decision: Decision, confidence: Decimal, policy_hits: Sequence[Any]
 ) -> ReviewReason | None:
-    if decision == Decision.ESCALATE:
-        return ReviewReason.ESCALATED
+    """Why a judge's decision on the artifact is put before a person; None when it takes effect as it is."""
     if decision == Decision.REJECT:
         return None
+    policy = ReviewPolicy.of(artifact.campaign)
+    # What nobody gave the hash of: nobody can say what would be posted.
+    if decision == Decision.ESCALATE or not artifact.has_known_content:
+        return ReviewReason.ESCALATED
     if policy_hits:
         return ReviewReason.POLICY_HIT
-    return ReviewReason.LOW_CONFIDENCE if confidence < policy.approve_threshold else None
+    if confidence < policy.approve_threshold:
+        return ReviewReason.LOW_CONFIDENCE
+    return ReviewReason.BLIND_SAMPLE if policy.draws(artifact) else None
 
 
 def undo_time() -> timedelta:

@@ -1,16 +1,30 @@
-"""Posts: queued by an approval, and what became of them."""
+"""Posts: queued by an approval, and what became of them.
 
-import uuid
+A publisher carries the lease that its claim gave: functions that take a `record` take it as its publisher holds it. A
+post whose publisher went silent, or does not know, may be out: it is held until a person has looked.
+"""
+
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.context import Actor, acting
-from audit.errors import Conflict
-from campaigns.services.locks import share_campaign, share_running
-from content.choices import PUBLISHABLE, DisclosureLevel, PublishStatus
+from audit.due import one_by_one
+from audit.errors import Conflict, Invalid, TooLate
+from campaigns.choices import CAMPAIGN_FINAL
+from campaigns.services.locks import present_epoch, share_campaign
+from campaigns.services.tasks import RETRY_DELAY
+from content.choices import PUBLISHABLE, DisclosureLevel, Hold, Outcome, PublishStatus
 from content.models import PublishRecord, ReviewDecision
+from content.models.publishing import PublishRecordQuerySet
+
+PERMISSION = "content.settle_publishrecord"
+MOST_TRIES = 3
+FREE = {"lease_id": None, "lease_expires_at": None}
 
 
 def queue_posts(
@@ -47,54 +61,176 @@ def queue_posts(
         )
 
 
+def leased(record: PublishRecord) -> PublishRecordQuerySet:
+    """The post while the lease that its publisher holds is good: not lost, not expired, not of before a halt."""
+    held: PublishRecordQuerySet = PublishRecord.objects.queued().filter(
+        pk=record.pk,
+        lease_id=record.lease_id,
+        lease_id__isnull=False,
+        lease_expires_at__gt=Now(),
+        lease_epoch__gte=present_epoch(),
+    )
+    return held
+
+
 @transaction.atomic
-def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: int = 300) -> list[PublishRecord]:
-    """Hand out posts that may leave now; each to one publisher only.
-
-    A post may leave when an approval allows it, its task is done (so that the time to take it back is over), its time
-    has come, nothing holds it, and its campaign runs.
-    """
-    now = timezone.now()
-    ready = PublishRecord.objects.ready(now).filter(platform=platform)
-    running = share_running(list(ready.order_by().values_list("campaign_id", flat=True).distinct()))
-    posts = ready.filter(campaign__in=running).order_by("scheduled_for", "created_at", "publish_id")
-    with acting(actor):
-        return [
-            record.change("claim", lease_id=uuid.uuid4(), lease_expires_at=now + timedelta(seconds=lease_seconds))
-            for record in posts.select_for_update(skip_locked=True, of=("self",))[:limit]
-        ]
-
-
-def _settle(record: PublishRecord, action: str, actor: Actor, **values: object) -> PublishRecord:
+def _change_leased(record: PublishRecord, action: str, actor: Actor, **values: Any) -> PublishRecord:
     """What became of a post, told by the publisher that still holds it."""
-    with transaction.atomic(), acting(actor):
-        share_campaign(record.campaign_id)
-        held = PublishRecord.objects.queued().filter(pk=record.pk, lease_id=record.lease_id, lease_id__isnull=False)
-        try:
-            with transaction.atomic():
-                settled = held.change(action, **values)
-        except IntegrityError as refused:  # the database's last word: an approval that no longer stands, a halt, an id
-            raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
-    if not settled:
-        record.refresh_from_db()
-        raise Conflict(f"This post is {record.get_status_display()}, and not yours; nothing was changed.")
-    return settled[0]
+    share_campaign(record.campaign_id)
+    try:
+        with transaction.atomic(), acting(actor):
+            changed = leased(record).change(action, **values)
+    except IntegrityError as refused:  # the database's last word: an approval that no longer stands, an id twice
+        raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
+    if changed:
+        return changed[0]
+    now = PublishRecord.objects.get(pk=record.pk)
+    state = now.get_hold_display() or now.get_status_display()
+    raise Conflict(f"This post is {state}, and not yours (any more); nothing was changed.")
+
+
+def heartbeat_post(*, record: PublishRecord, actor: Actor, lease_seconds: int) -> PublishRecord:
+    """The publisher is still at it: its lease is prolonged."""
+    return _change_leased(record, "heartbeat", actor, lease_expires_at=Now() + timedelta(seconds=lease_seconds))
+
+
+def release_post(*, record: PublishRecord, actor: Actor) -> PublishRecord:
+    """The publisher gives the post back and has sent nothing; another may take it."""
+    return _change_leased(record, "release", actor, **FREE)
 
 
 def publish_succeeded(
-    *, record: PublishRecord, platform_post_id: str, published_at: datetime, actor: Actor
+    *,
+    record: PublishRecord,
+    platform_post_id: str,
+    published_at: datetime,
+    actor: Actor,
+    content_sha256: str | None = None,
 ) -> PublishRecord:
-    """The post is out, under the platform's own id."""
-    return _settle(
-        record,
-        "publish",
-        actor,
-        status=PublishStatus.PUBLISHED,
-        platform_post_id=platform_post_id,
-        published_at=published_at,
+    """The post is out, under the platform's own id. `content_sha256` is what the publisher posted, if it says so.
+
+    Raises TooLate when the lease has ended, or what was posted is not what was approved: the post's id is kept on the
+    record, and a person has to look.
+    """
+    if content_sha256 is not None and content_sha256 != record.content_sha256:
+        posted = f"The publisher posted other content: SHA-256 {content_sha256}."
+        _keep_evidence(record, actor, platform_post_id, posted)
+        raise TooLate("This is not the content that was approved. The post is held until a person has looked.")
+    try:
+        return _change_leased(
+            record,
+            "publish",
+            actor,
+            status=PublishStatus.PUBLISHED,
+            platform_post_id=platform_post_id,
+            published_at=published_at,
+        )
+    except Conflict as late:
+        if not _keep_evidence(record, actor, platform_post_id, "Reported as published after its lease had ended."):
+            raise
+        raise TooLate(f"{late.sentence} The post’s id is kept, and a person will look.") from None
+
+
+@transaction.atomic
+def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, error: str) -> bool:
+    """Write down what a late publisher says about a post that it once had; False when there is nothing to learn."""
+    share_campaign(record.campaign_id)
+    had = PublishRecord.objects.exclude(status=PublishStatus.PUBLISHED).filter(
+        pk=record.pk, lease_epoch__isnull=False, platform_post_id=None
     )
+    same_lease = had.filter(lease_id=record.lease_id, lease_id__isnull=False) | had.filter(lease_id=None)
+    now = same_lease.first()
+    if now is None:
+        return False
+    held = {"hold": Hold.OUTCOME_UNKNOWN, **FREE} if now.status == PublishStatus.QUEUED else {}
+    try:
+        with transaction.atomic(), acting(actor):
+            return bool(same_lease.change("evidence", platform_post_id=platform_post_id, error=error, **held))
+    except IntegrityError:  # another record has that id already
+        return False
 
 
-def publish_failed(*, record: PublishRecord, error: str, actor: Actor) -> PublishRecord:
-    """The post did not appear, and will not."""
-    return _settle(record, "fail", actor, status=PublishStatus.FAILED, error=error)
+@transaction.atomic
+def publish_failed(
+    *, record: PublishRecord, error: str, actor: Actor, retryable: bool = False
+) -> tuple[PublishRecord, PublishRecord | None]:
+    """The post did not appear, and will not. Returns it, and the next try when there is one."""
+    if not error.strip():
+        raise Invalid("Say what went wrong: whoever looks at this post will ask.")
+    failed = _change_leased(record, "fail", actor, status=PublishStatus.FAILED, error=error.strip())
+    return failed, _next_try(failed, actor) if retryable and failed.attempt + 1 < MOST_TRIES else None
+
+
+def _next_try(failed: PublishRecord, actor: Actor) -> PublishRecord:
+    delay = RETRY_DELAY * 2 ** min(failed.attempt, 10)
+    kept = ("campaign_id", "artifact_id", "platform", "disclosure_level", "decision_id", "content_sha256")
+    again = PublishRecord(
+        **{name: getattr(failed, name) for name in kept},
+        status=PublishStatus.QUEUED,
+        attempt=failed.attempt + 1,
+        scheduled_for=timezone.now() + delay,
+    )
+    with acting(actor):
+        (created,) = PublishRecord.objects.create_all([again], action="queue")
+    return created
+
+
+def publish_unknown(*, record: PublishRecord, error: str, actor: Actor) -> PublishRecord:
+    """The publisher does not know whether the post is out: it is held for a person, and never tried by itself."""
+    if not error.strip():
+        raise Invalid("Say what happened: somebody has to find out whether the post is there.")
+    return _change_leased(record, "unknown", actor, hold=Hold.OUTCOME_UNKNOWN, error=error.strip(), **FREE)
+
+
+def hold_expired_posts(*, actor: Actor) -> int:
+    """Hold what a publisher went silent on, since it may be out; returns how many."""
+    expired = PublishRecord.objects.queued().filter(lease_expires_at__lte=Now())
+
+    def hold(record: PublishRecord) -> bool:
+        share_campaign(record.campaign_id)
+        error = f"Its publisher went silent: the lease ended at {record.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        late = expired.filter(pk=record.pk, lease_id=record.lease_id)
+        return bool(late.change("expire", hold=Hold.OUTCOME_UNKNOWN, error=error, **FREE))
+
+    return one_by_one(expired.order_by("lease_expires_at"), hold, actor)
+
+
+@transaction.atomic
+def settle_unknown_post(
+    *,
+    publish_id: UUID,
+    outcome: str,
+    actor: Actor,
+    reason: str,
+    platform_post_id: str = "",
+    published_at: datetime | None = None,
+) -> PublishRecord:
+    """A person has looked: the post is out, or is to be tried again, or dropped. Returns it as it then is."""
+    if actor.person is None:
+        raise Invalid("Only a person settles what became of a post whose outcome is unknown.")
+    actor.require(PERMISSION, to="settle posts whose outcome is unknown")
+    if outcome not in Outcome.values or not reason.strip():
+        raise Invalid(f"Say how you know, and choose one of: {', '.join(Outcome.values)}.")
+    record = PublishRecord.objects.filter(pk=publish_id).first()
+    if record is None:
+        raise Invalid("There is no such post.")
+    if share_campaign(record.campaign_id) in CAMPAIGN_FINAL and outcome == Outcome.RETRY:
+        raise Conflict(f"Campaign “{record.campaign}” has ended; nothing of it is tried again.")
+    values: dict[str, Any] = {"status": PublishStatus.FAILED, "error": reason.strip()}
+    if outcome == Outcome.PUBLISHED:
+        post_id = platform_post_id.strip() or record.platform_post_id
+        if not post_id:
+            raise Invalid("Give the platform's id of the post that you found.")
+        values = {"status": PublishStatus.PUBLISHED, "platform_post_id": post_id}
+        values["published_at"] = published_at or record.claimed_at or timezone.now()
+    unknown = PublishRecord.objects.queued().filter(pk=publish_id, hold=Hold.OUTCOME_UNKNOWN)
+    try:
+        with transaction.atomic(), acting(actor):
+            settled = unknown.change(outcome, hold=None, **values)
+    except IntegrityError as refused:
+        raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
+    if not settled:
+        raise Conflict("The outcome of this post is not unknown (any more); nothing was changed.")
+    if outcome == Outcome.RETRY:
+        _next_try(settled[0], actor)
+    return settled[0]

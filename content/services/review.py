@@ -1,109 +1,37 @@
-"""Decisions: what a judge's leads to, and what people decide.
+"""Decisions of people, and the items on which they decide.
 
-An approval by a person queues the posts at once but lets them leave only after the undo time; until then the task stays
-in review. `settle_decisions` ends that wait.
+An approval queues the posts at once but lets them leave only after the undo time; until then the task stays in review.
+`settle_decisions` ends that wait.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
-from agents.choices import AgentStatus
-from agents.models import Agent
 from audit.context import Actor, acting
+from audit.due import one_by_one
 from audit.errors import Conflict, Invalid, NotAllowed
 from campaigns.choices import TaskStatus
 from campaigns.models import Task
-from campaigns.services.locks import share_campaign
 from content.choices import (
     NEXT_ACTION,
     Decision,
-    NextAction,
     ReviewerType,
     ReviewItemStatus,
     ReviewReason,
 )
 from content.models import Artifact, ReviewDecision, ReviewItem
-from content.services.policy import ReviewPolicy, undo_time, why_a_person
+from content.services.policy import ReviewPolicy, undo_time
 from content.services.publishing import queue_posts
-from content.services.settlement import finish_when_all_approved, lock_item, reject_attempt
+from content.services.settlement import lock_item
 
 PERMISSION = "content.decide_reviewitem"
-
-
-@transaction.atomic
-def decide_artifact(
-    *,
-    artifact: Artifact,
-    judge: Agent,
-    decision: str,
-    confidence: Decimal,
-    reasons: Sequence[Any],
-    actor: Actor,
-    policy_hits: Sequence[Any] = (),
-) -> ReviewDecision:
-    """A judge's decision on an artifact in review, and what follows from it under the campaign's policy.
-
-    A confident approval without policy hits is published; a rejection is tried again; everything else is put before a
-    person. What people were asked is theirs: a judge that comes later is refused.
-    """
-    verdict = _decision(decision)
-    task = _lock_in_review(artifact)
-    if judge.pk == task.agent_id:
-        raise NotAllowed("A judge does not decide on its own work.")
-    if not Agent.objects.filter(pk=judge.pk, status=AgentStatus.ACTIVE).exists():
-        raise NotAllowed(f"Judge “{judge}” is not active.")
-    if ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN).exists():
-        raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
-    if artifact.decisions.exists():
-        raise Conflict("A judge has decided on this artifact already.")
-    if task.artifacts.filter(artifact_type=artifact.artifact_type, version__gt=artifact.version).exists():
-        raise Conflict("There is a newer version of this artifact; decide on that one.")
-    reason = why_a_person(verdict, confidence, policy_hits, ReviewPolicy.of(task.campaign))
-    if verdict == Decision.APPROVE and not artifact.has_known_content:
-        reason = ReviewReason.ESCALATED  # nobody can say what would be posted
-    with acting(actor):
-        decided = ReviewDecision.objects.create(
-            task=task,
-            artifact=artifact,
-            decision=verdict,
-            confidence_score=confidence,
-            reasons=list(reasons),
-            policy_hits=list(policy_hits) or None,
-            next_action=NextAction.HUMAN_REVIEW if reason else NEXT_ACTION[verdict],
-            reviewer_type=ReviewerType.JUDGE,
-            reviewer_id=judge.pk,
-            artifact_sha256=artifact.content_sha256,
-            trace_id=task.trace_id,
-        )
-        if reason:
-            open_review_item(artifact=artifact, reason=reason, risk=1 - confidence)
-        elif verdict == Decision.APPROVE:
-            queue_posts(decision=decided, actor=actor)
-            finish_when_all_approved(task, timezone.now())
-        else:
-            reject_attempt(decided, actor)
-    return decided
-
-
-def _decision(text: str) -> Decision:
-    if text not in Decision.values:
-        raise Invalid(f"“{text}” is not a decision; choose approve, reject or escalate.")
-    return Decision(text)
-
-
-def _lock_in_review(artifact: Artifact) -> Task:
-    share_campaign(artifact.campaign_id)
-    task = Task.objects.select_for_update(of=("self",)).select_related("campaign", "agent").get(pk=artifact.task_id)
-    if task.status != TaskStatus.REVIEW:
-        raise Conflict(f"Task “{task}” is {task.get_status_display()}; it is not waiting for a decision.")
-    return task
 
 
 def open_review_item(*, artifact: Artifact, reason: str, risk: Decimal, level: int = 1) -> ReviewItem:
@@ -119,6 +47,12 @@ def open_review_item(*, artifact: Artifact, reason: str, risk: Decimal, level: i
         due_at=now + timedelta(minutes=policy.due_minutes),
         level=level,
     )
+
+
+def decision_named(text: str) -> Decision:
+    if text not in Decision.values:
+        raise Invalid(f"“{text}” is not a decision; choose approve, reject or escalate.")
+    return Decision(text)
 
 
 @transaction.atomic
@@ -140,7 +74,7 @@ def decide_review_item(
     if person is None:
         raise NotAllowed("Only a person decides what waits for a person.")
     actor.require(PERMISSION, to="decide what waits for a person")
-    verdict = _decision(decision)
+    verdict = decision_named(decision)
     reasons = _usable(verdict, reasons)
     task, item = lock_item(item_id)
     _check_current(item, task, seen_version, seen_sha256)
@@ -260,31 +194,7 @@ def undo_decision(*, item_id: UUID, actor: Actor) -> ReviewItem:
         )
 
 
-def open_missing_review_items(*, actor: Actor) -> int:
-    """Put before people what a judge left to them in plain SQL; returns how many.
-
-    The net under writers that do not come through `decide_artifact`: their decision says `human_review`, and nobody
-    has opened the item.
-    """
-    left = (
-        ReviewDecision.objects.filter(
-            next_action=NextAction.HUMAN_REVIEW, reviewer_type=ReviewerType.JUDGE, task__status=TaskStatus.REVIEW
-        )
-        .filter(artifact__review_items=None)
-        .select_related("artifact__campaign")
-        .order_by("created_at")
-    )
-    opened = 0
-    for decision in left:
-        policy = ReviewPolicy.of(decision.artifact.campaign)
-        verdict, confidence = Decision(decision.decision), decision.confidence_score
-        reason = why_a_person(verdict, confidence, decision.policy_hits or (), policy)
-        try:
-            with transaction.atomic(), acting(actor):
-                open_review_item(
-                    artifact=decision.artifact, reason=reason or ReviewReason.ESCALATED, risk=1 - confidence
-                )
-            opened += 1
-        except IntegrityError:  # another run was quicker
-            continue
-    return opened
+def mark_overdue_items(*, actor: Actor) -> int:
+    """Write down, once, what nobody decided in time, where people look for trouble; returns how many."""
+    late = ReviewItem.objects.open().filter(due_at__lte=Now(), overdue_at=None)
+    return one_by_one(late, lambda item: bool(late.filter(pk=item.pk).change("overdue", overdue_at=Now())), actor)

@@ -1,13 +1,12 @@
 """Decisions take effect: at once when a judge took them, after the undo time when a person did."""
 
-import logging
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 
-from audit.context import Actor, acting
+from audit.context import Actor
+from audit.due import one_by_one
 from audit.errors import Invalid
 from campaigns.choices import TaskStatus
 from campaigns.models import Task
@@ -16,8 +15,6 @@ from campaigns.services.tasks import retry_task
 from content.choices import Decision, NextAction, ReviewItemStatus
 from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services.policy import undo_time
-
-log = logging.getLogger(__name__)
 
 
 def lock_item(item_id: UUID) -> tuple[Task, ReviewItem]:
@@ -73,11 +70,7 @@ def _leave_review(task: Task, action: str, **values: object) -> Task | None:
 
 
 def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
-    """Let people's decisions whose undo time is over take effect; returns how many tasks left the review by it.
-
-    Each in a transaction of its own, so that a run that is killed has settled a part and the next one the rest, and
-    one row that cannot be settled keeps nobody else's decision waiting.
-    """
+    """Let people's decisions whose undo time is over take effect; returns how many tasks left the review by it."""
     now = now or timezone.now()
     due = ReviewItem.objects.filter(
         status=ReviewItemStatus.DECIDED,
@@ -85,23 +78,15 @@ def settle_decisions(*, actor: Actor, now: datetime | None = None) -> int:
         decision__created_at__lte=now - undo_time(),
         decision__decision__in=[Decision.APPROVE, Decision.REJECT],
     )
-    settled = 0
-    for item_id in due.values_list("pk", flat=True):
-        try:
-            settled += _settle_one(item_id, actor, now)
-        except Exception:
-            log.exception("The decision on review item %s could not be settled", item_id)
-    return settled
 
-
-@transaction.atomic
-def _settle_one(item_id: UUID, actor: Actor, now: datetime) -> bool:
-    task, item = lock_item(item_id)
-    if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
-        return False  # taken back, or settled by another run
-    if item.decision.created_at > now - undo_time():
-        return False  # taken back and decided anew
-    with acting(actor):
+    def settle(item: ReviewItem) -> bool:
+        task, item = lock_item(item.pk)
+        if item.status != ReviewItemStatus.DECIDED or item.decision is None or task.status != TaskStatus.REVIEW:
+            return False  # taken back, or settled by another run
+        if item.decision.created_at > now - undo_time():
+            return False  # taken back and decided anew
         if item.decision.decision == Decision.REJECT:
             return reject_attempt(item.decision, actor)
         return finish_when_all_approved(task, now)
+
+    return one_by_one(due, settle, actor)

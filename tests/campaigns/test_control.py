@@ -217,7 +217,7 @@ def test_a_global_halt_and_a_suspended_agent_get_nothing() -> None:
 def test_a_failed_attempt_is_followed_by_another_until_none_is_left() -> None:
     task = claimed_task(max_attempts=3)
     attempts, delays = [task.attempt], []
-    while (following := fail_task(task=task, actor=worker(task), error="The model timed out.")) is not None:
+    while (following := fail_task(task=task, actor=worker(task), error="The model timed out.")[1]) is not None:
         attempts.append(following.attempt)
         assert following.not_before is not None
         delays.append(following.not_before - timezone.now())

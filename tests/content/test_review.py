@@ -20,7 +20,7 @@ from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services import (
     claim_posts,
     decide_review_item,
-    open_missing_review_items,
+    follow_decisions,
     publish_succeeded,
     settle_decisions,
     submit_artifact,
@@ -265,8 +265,8 @@ def test_what_a_judge_left_to_people_in_plain_sql_is_put_before_them() -> None:
             " reviewer_type, reviewer_id) VALUES (%s, %s, 'approve', 0.4, '[]', 'human_review', 'judge', 'judge-2')",
             [artifact.task_id, artifact.pk],
         )
-    assert open_missing_review_items(actor=CLOCK) == 1
-    assert open_missing_review_items(actor=CLOCK) == 0
+    assert follow_decisions(actor=CLOCK) == 1
+    assert follow_decisions(actor=CLOCK) == 0
     item = ReviewItem.objects.get(artifact=artifact)
     assert (item.reason, str(item.risk)) == (ReviewReason.LOW_CONFIDENCE, "0.600")
 
@@ -443,6 +443,7 @@ def test_the_whole_way_is_one_trace_with_one_audit_row_a_step() -> None:
     assert list(steps.values_list("entity_type", "action", "actor_type")) == [
         ("task", "create", "planner"),
         ("task", "claim", "worker"),
+        ("context_snapshot", "give", "worker"),
         ("artifact", "submit", "worker"),
         ("task", "complete", "worker"),
         ("review_decision", "create", "judge"),

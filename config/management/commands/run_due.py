@@ -8,8 +8,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
 from audit.context import Actor
-from campaigns.services import resume_due_campaigns
-from content.services import open_missing_review_items, settle_decisions
+from audit.heartbeat import heartbeat
+from campaigns.services import fail_expired_tasks, resume_due_campaigns
+from content.services import (
+    ask_people_for_judges,
+    follow_decisions,
+    hold_expired_posts,
+    mark_overdue_items,
+    settle_decisions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +24,11 @@ ACTOR = Actor.system("run_due")
 # What was done, for the report; what is being done, for a failure; and the verb.
 STEPS: list[tuple[str, str, Callable[..., int]]] = [
     ("resumed", "resuming campaigns", resume_due_campaigns),
-    ("opened for review", "opening review items", open_missing_review_items),
+    ("tasks failed, their workers silent", "failing tasks with lost leases", fail_expired_tasks),
+    ("posts held, their publishers silent", "holding posts with lost leases", hold_expired_posts),
+    ("decisions of judges followed", "following decisions of judges", follow_decisions),
+    ("put before people for want of a judge", "asking people for judges", ask_people_for_judges),
+    ("found overdue", "marking what is overdue", mark_overdue_items),
     ("settled", "settling decisions", settle_decisions),
 ]
 
@@ -26,20 +37,30 @@ class Command(BaseCommand):
     help = "Resume campaigns whose pause is over, put before people what waits for one, settle decisions."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        said, failed = [], []
-        for done, doing, step in STEPS:
-            try:
-                if count := step(actor=ACTOR):
-                    said.append(f"{count} {done}")
-            except OperationalError as error:  # the database's own words are enough
-                log.error("%s failed: %s", doing.capitalize(), str(error).strip().partition("\n")[0])  # noqa: TRY400
-                failed.append(doing)
-                if not connection.is_usable():
-                    connection.close()  # the next step opens another
-            except Exception:  # whatever it is, the other steps are still due
-                log.exception("%s failed", doing.capitalize())
-                failed.append(doing)
-        if said:
-            self.stdout.write(f"{', '.join(said)}.")
-        if failed:
-            raise CommandError(f"What failed: {', '.join(failed)}; the lines above say why.")
+        with heartbeat("run_due") as beat:
+            said, failed = do_all()
+            done = f"{', '.join(said)}." if said else ""
+            beat.said = done or "Nothing was due."
+            if done:
+                self.stdout.write(done)
+            if failed:
+                beat.said = f"What failed: {', '.join(failed)}. {done}".strip()
+                raise CommandError(f"What failed: {', '.join(failed)}; the lines above say why.")
+
+
+def do_all() -> tuple[list[str], list[str]]:
+    """What was done, and what failed: every step is tried, whatever became of the others."""
+    said, failed = [], []
+    for done, doing, step in STEPS:
+        try:
+            if count := step(actor=ACTOR):
+                said.append(f"{count} {done}")
+        except OperationalError as error:  # the database's own words are enough
+            log.error("%s failed: %s", doing.capitalize(), str(error).strip().partition("\n")[0])  # noqa: TRY400
+            failed.append(doing)
+            if not connection.is_usable():
+                connection.close()  # the next step opens another
+        except Exception:  # whatever it is, the other steps are still due
+            log.exception("%s failed", doing.capitalize())
+            failed.append(doing)
+    return said, failed

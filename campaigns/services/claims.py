@@ -1,0 +1,129 @@
+"""Handing work out: one SQL statement finds it, locks it, leases it and writes it down.
+
+It is one statement because a fleet asks for little else. What its parts settle:
+
+- `running` asks only campaigns on which work may start, so that a backlog on paused ones costs nothing. It takes their
+  gates (`locks.py`) without waiting, so that a claim never overtakes an operator who waits for one.
+- `candidates` looks ahead further than is asked for, because other workers may be taking the first ones right now.
+- `picked` locks just as many as are asked for and skips what others have: a task goes to one caller only.
+- `ready` looks at the campaigns again under their locks: what was read before may be a pause ago. Where money is
+  reserved the lock is one that claims wait for, and the budget is the one that is left now.
+- `claimed` leases them. The table's trigger stamps the epoch and reserves the money.
+- The rest is the audit log: one row for each task, one for the context that its worker is given.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.db import transaction
+
+from agents.models import Agent
+from audit import statement as audit
+from audit.context import Actor
+from audit.statement import insert_audit
+from campaigns.choices import PRIORITY_RANK, TaskType
+from campaigns.models import RUNS, Task
+from campaigns.services.locks import GATE
+
+# The campaigns on which work may start, with their gates; every claim begins with it.
+RUNNING = f"""
+    running AS MATERIALIZED (
+        SELECT campaign_id, budget_left
+        FROM (
+            SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
+            FROM campaign c CROSS JOIN system_control s WHERE {RUNS} OFFSET 0
+        ) c
+        WHERE (SELECT pg_try_advisory_xact_lock_shared({GATE}, 0))
+          AND pg_try_advisory_xact_lock_shared({GATE}, hashtext(campaign_id::text))
+    )"""
+# As the index idx_task_pending has it.
+RANKS = " ".join(f"WHEN priority = '{priority}' THEN {rank}" for priority, rank in PRIORITY_RANK.items())
+RANK = f"(CASE {RANKS} ELSE NULL END)"
+COLUMNS = ", ".join(str(field.column) for field in Task._meta.concrete_fields)
+SHA256 = "encode(sha256(convert_to(context::text, 'UTF8')), 'hex')"
+CLAIM = f"""
+    WITH {RUNNING}, candidates AS MATERIALIZED (
+        SELECT t.*
+        FROM running r
+        CROSS JOIN LATERAL (
+            SELECT task_id, {RANK} AS rank, created_at FROM task
+            WHERE agent_id = %(agent)s AND campaign_id = r.campaign_id AND status = 'pending'
+              AND deleted_at IS NULL AND (not_before IS NULL OR not_before <= statement_timestamp())
+              AND reserve_etb <= r.budget_left AND task_type = ANY (%(types)s)
+            ORDER BY {RANK}, created_at, task_id LIMIT %(look)s
+        ) t
+        ORDER BY rank, created_at, task_id LIMIT %(look)s
+    ), picked AS MATERIALIZED (
+        SELECT t.task_id, t.campaign_id, t.reserve_etb, k.rank, k.created_at
+        FROM candidates k JOIN task t USING (task_id)
+        WHERE t.status = 'pending' AND t.deleted_at IS NULL AND EXISTS (
+            SELECT FROM agent WHERE agent_id = %(agent)s AND status = 'active')
+        ORDER BY k.rank, k.created_at, k.task_id LIMIT %(limit)s
+        FOR UPDATE OF t SKIP LOCKED
+    ), ready AS MATERIALIZED (
+        SELECT c.campaign_id, NULL AS budget_left
+        FROM campaign c CROSS JOIN system_control s
+        WHERE c.campaign_id IN (SELECT campaign_id FROM picked WHERE reserve_etb = 0) AND {RUNS}
+        FOR KEY SHARE OF c, s
+    ), paying AS MATERIALIZED (
+        SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
+        FROM campaign c CROSS JOIN system_control s
+        WHERE c.campaign_id IN (SELECT campaign_id FROM picked WHERE reserve_etb > 0) AND {RUNS}
+        ORDER BY c.campaign_id
+        FOR NO KEY UPDATE OF c FOR KEY SHARE OF s
+    ), affordable AS MATERIALIZED (
+        SELECT task_id, rank FROM picked JOIN ready USING (campaign_id) WHERE reserve_etb = 0
+        UNION ALL
+        SELECT task_id, rank
+        FROM (
+            SELECT p.*, y.budget_left, sum(p.reserve_etb) OVER (
+                PARTITION BY campaign_id ORDER BY p.rank, p.created_at, p.task_id) AS wanted
+            FROM picked p JOIN paying y USING (campaign_id) WHERE p.reserve_etb > 0
+        ) p
+        WHERE wanted <= budget_left
+    ), claimed AS (
+        UPDATE task t
+        SET status = 'in_progress', lease_id = gen_random_uuid(),
+            lease_expires_at = clock_timestamp() + %(lease)s
+        FROM affordable a WHERE t.task_id = a.task_id
+        RETURNING NEW.*, a.rank, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
+    ), written AS (
+        {insert_audit(Task, "claim", trace="trace_id", campaign="campaign_id", rows="claimed")}
+        RETURNING 1
+    ), given AS (
+        INSERT INTO audit_log (inputs_hash, {audit.COLUMNS})
+        SELECT {SHA256}, trace_id, {audit.ACTOR}, 'context_snapshot', lease_id::text, 'give', campaign_id,
+               jsonb_build_object('task_id', jsonb_build_array(NULL, task_id),
+                                  'context', jsonb_build_array(NULL, context)), clock_timestamp()
+        FROM claimed WHERE (SELECT count(*) FROM written) > 0  -- after them, in the log too
+    )
+    SELECT {COLUMNS}, {SHA256} AS context_sha256 FROM claimed ORDER BY rank, created_at, task_id
+"""
+
+
+def claim_tasks(
+    *,
+    agent: Agent,
+    actor: Actor,
+    types: Collection[str] = TaskType.values,
+    limit: int = 1,
+    lease_seconds: int = 300,
+) -> list[Task]:
+    """Hand out the agent's most urgent work on campaigns that run now; each task goes to one caller only.
+
+    Empty when there is nothing, the agent is not active, everything is halted, or what there is would pass a campaign's
+    budget. Each task has its lease and `context_sha256`, the hash under which what the worker is given was recorded.
+    """
+    parameters = {
+        "agent": agent.pk,
+        "types": list(types),
+        "limit": limit,
+        "lease": timedelta(seconds=lease_seconds),
+        **audit.actor_parameters(actor),
+    }
+    for look in (2 * limit + 8, 16 * limit + 64):  # further ahead where others hold all that comes first
+        with transaction.atomic():
+            claimed = list(Task.objects.raw(CLAIM, {**parameters, "look": look}))
+        if claimed:
+            break
+    return claimed
