@@ -79,7 +79,7 @@ class TaskForm(ConsoleForm[Task]):
 
 
 class ControlForm(forms.Form):
-    """Why; for a pause, until when; for a resume, what becomes of the backlog. What is needed is the service's to say."""
+    """Why; for a pause, until when; for a resume, what becomes of the backlog. What must be said is the service's."""
 
     reason = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3, "required": True}))
     resume_at = forms.DateTimeField(

@@ -46,6 +46,8 @@ CAMPAIGNS = {
     ),
     "Rainy season tips": ("Useful things to know between June and September.", ["x"], 15_000),
 }
+# What one sees does not depend on a draw.
+POLICY = {"approve_threshold": 0.85, "due_minutes": 240, "blind_share": 0}
 
 
 Work = tuple[str, str, str, str, list[str], list[str]]  # as WORK says
@@ -163,7 +165,7 @@ def _campaign(name: str, goal: str, platforms: list[str], budget: int, actor: Ac
             budget_cap_etb=budget,
             spent_etb=Decimal(budget) * random.Random(name).randint(10, 80) / 100,  # noqa: S311
             status=CampaignStatus.ACTIVE,
-            constraints={"languages": ["am", "en"], "review_policy": {"approve_threshold": 0.85, "due_minutes": 240, "blind_share": 0}},
+            constraints={"languages": ["am", "en"], "review_policy": POLICY},
         )
 
 

@@ -3,25 +3,32 @@
 import hashlib
 from typing import Any
 
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
 from audit.context import Actor, acting
-from audit.errors import Conflict, Invalid
-from campaigns.choices import TaskStatus
+from audit.errors import Invalid
 from campaigns.models import Task
 from campaigns.services.locks import share_campaign
+from campaigns.services.tasks import leased, lost
 from content.models import Artifact
 
 
-def store_content(content: bytes) -> tuple[str, str]:
-    """Keep the bytes under their SHA-256; returns (reference, hash). The same content twice is one file."""
-    digest = hashlib.sha256(content).hexdigest()
+def store_content(content: bytes | File[bytes]) -> tuple[str, str]:
+    """Keep the content under its SHA-256; returns (reference, hash). The same content twice is one file.
+
+    Nothing that was written halfway is taken for the whole: then the content is kept under another name.
+    """
+    file = ContentFile(content) if isinstance(content, bytes) else content
+    sha256 = hashlib.sha256()
+    for chunk in file.chunks():
+        sha256.update(chunk)
+    digest = sha256.hexdigest()
     reference = f"sha256/{digest[:2]}/{digest}"
-    if not default_storage.exists(reference):
-        default_storage.save(reference, ContentFile(content))
-    return reference, digest
+    if default_storage.exists(reference) and default_storage.size(reference) == file.size:
+        return reference, digest
+    return default_storage.save(reference, file), digest
 
 
 @transaction.atomic
@@ -30,21 +37,21 @@ def submit_artifact(
     task: Task,
     artifact_type: str,
     actor: Actor,
-    content: bytes | None = None,
+    content: bytes | File[bytes] | None = None,
     content_ref: str = "",
     content_sha256: str = "",
-    metadata: dict[str, Any] | None = None,
-    sources: list[Any] | None = None,
+    metadata: Any = None,
+    sources: Any = None,
 ) -> Artifact:
     """What a worker made for a task in progress: the content, or a reference and the SHA-256 of what is there."""
     if (content is None) == (not content_ref):
         raise Invalid("Give either the content or a reference to it.")
+    share_campaign(task.campaign_id)
+    locked = leased(task).select_for_update(of=("self",)).select_related("agent").first()
+    if locked is None:
+        raise lost(task)
     if content is not None:
         content_ref, content_sha256 = store_content(content)
-    share_campaign(task.campaign_id)
-    locked = Task.objects.select_for_update(of=("self",)).select_related("agent").get(pk=task.pk)
-    if locked.status != TaskStatus.IN_PROGRESS or locked.lease_id != task.lease_id:
-        raise Conflict(f"Task “{locked}” is {locked.get_status_display()} and no longer yours; nothing was kept.")
     with acting(actor):
         (artifact,) = Artifact.objects.create_all(
             [
