@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -11,34 +10,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from agents.choices import AGENT_COLOUR, AGENT_INITIAL, AGENT_TRANSITIONS, AgentStatus
+from agents.choices import AGENT_COLOUR
+from agents.forms import AgentForm, TokenForm
 from agents.models import Agent, ApiToken
+from agents.services import create_token, revoke_token
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
-from audit.admin.fields import ConsoleForm
-
-
-class AgentForm(ConsoleForm[Agent]):
-    """Offers only the states that the agent can go to; `choices.py` knows which."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields.get("status")
-        if isinstance(field, forms.ChoiceField):
-            field.choices = [(status.value, status.label) for status in AgentStatus if status in self.possible()]
-
-    def possible(self) -> set[AgentStatus]:
-        if self.instance._state.adding:
-            return AGENT_INITIAL
-        now = AgentStatus(self.initial["status"])
-        return {now} | AGENT_TRANSITIONS[now]
-
-    def clean_agent_id(self) -> str:
-        """A name that also reads well in addresses, logs and shells."""
-        name = str(self.cleaned_data["agent_id"]).strip()
-        if not name or any(character.isspace() or not character.isprintable() for character in name):
-            raise forms.ValidationError("Write a name without spaces, such as writer-4.")
-        return name
+from audit.context import Actor
+from audit.errors import Conflict
 
 
 @admin.register(Agent)
@@ -79,8 +58,14 @@ class AgentAdmin(ConsoleAdmin[Agent]):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
-    """Tokens are looked at and revoked; making one belongs to the door that shows it once, so there is no add page."""
+    """Tokens are made, looked at and revoked; what one is can be read once, in the answer to the form that made it.
 
+    That answer is a page of its own, which nothing keeps: no redirect, no message, no session. Loaded again, it sends
+    the form again, whose key was used already.
+    """
+
+    form = TokenForm
+    add_form_template = "admin/agents/apitoken/add_form.html"
     empty_because = "They appear here when one is given to an agent or a program."
     list_display = [
         "name",
@@ -96,11 +81,12 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
     search_fields = ["name", "prefix", "agent__agent_id", "agent__display_name"]
     search_help_text = "Name, first characters or agent"
     ordering = ["name"]
-    fields = ["name", "role", "agent", "prefix", "expires_at", "revoked_at", "last_used_at", "created_at"]
+    autocomplete_fields = ["agent"]
     change_form_template = "admin/agents/apitoken/change_form.html"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
+        shown = ["name", "role", "agent", "prefix", "expires_at", "revoked_at", "last_used_at", "created_at"]
+        return shown if obj else ["name", "role", "agent", "expires_at"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -127,12 +113,30 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
         if token is None:
             raise Http404("There is no such token.")
         if request.method == "POST":
-            revoked = ApiToken.objects.filter(pk=key, revoked_at=None).change("revoke", revoked_at=timezone.now())
-            said = f"Token “{token}” is revoked." if revoked else f"Token “{token}” was revoked already."
-            messages.success(request, said)
+            try:
+                token = revoke_token(token_id=key, actor=Actor.human(request.user))
+                messages.success(request, f"Token “{token}” is revoked.")
+            except Conflict as refusal:
+                messages.warning(request, refusal.sentence)
             return HttpResponseRedirect(cells.admin_url(token))
         context = {**self.admin_site.each_context(request), "title": f"Revoke “{token.name}”?", "token": token}
         return TemplateResponse(request, "admin/agents/apitoken/revoke.html", context)
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        made, text = create_token(actor=Actor.human(request.user), **form.cleaned_data)
+        obj.__dict__.update(made.__dict__)
+        request.token_text = text  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None) -> HttpResponse:
+        """The one page that shows a token. As every page of the console it is never stored (`no-store`)."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"“{obj.name}” is made",
+            "token": obj,
+            "text": request.token_text,  # type: ignore[attr-defined]
+            "address": request.build_absolute_uri("/api/v1/campaigns"),
+        }
+        return TemplateResponse(request, "admin/agents/apitoken/made.html", context)
 
     @admin.display(description="begins with")
     def starts_with(self, token: ApiToken) -> str:

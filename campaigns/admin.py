@@ -85,6 +85,7 @@ class CampaignAdmin(ConsoleAdmin[Campaign]):
             "is_stopped_short": campaign is not None and campaign.status == CampaignStatus.PAUSED,
             "state": state_badge(campaign) if campaign else "",
             "budget": budget(campaign) if campaign else "",
+            "beyond_budget": campaign.tasks.beyond_budget().count() if campaign else 0,
         }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **controls})
 

@@ -73,6 +73,7 @@ class Campaign(AuditedModel):
     )
     control_reason = models.TextField(null=True, blank=True, editable=False, help_text="Why it is in this state.")
     controlled_by = PersonKey("controlled_by", "Who put it into this state.", editable=False)
+    controlled_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Since when.")
     halted_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="Set while a pause is a halt.")
     reserved_etb = Money(default=0, db_default=0, editable=False, help_text="Promised to work in progress.")
     spent_etb = Money(default=0, db_default=0, editable=False, help_text="Settled by finished work.")
@@ -102,7 +103,8 @@ class Campaign(AuditedModel):
             ),
             times_within_reach(
                 "campaign",
-                *("start_time", "end_time", "created_at", "updated_at", "deleted_at", "halted_at", "resume_at"),
+                *("start_time", "end_time", "created_at", "updated_at", "deleted_at"),
+                *("controlled_at", "halted_at", "resume_at"),
             ),
             models.CheckConstraint(
                 name="campaign_halted_at_check",
@@ -125,7 +127,8 @@ class Campaign(AuditedModel):
                         {refusal("campaign", "epoch_grows", "the epoch of a campaign grows by one at a time")}
                     END IF;
                     IF (NEW.reserved_etb, NEW.spent_etb) IS DISTINCT FROM (OLD.reserved_etb, OLD.spent_etb)
-                            AND pg_trigger_depth() = 1 THEN
+                            AND (pg_trigger_depth() = 1 OR current_user <> (
+                                SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = TG_RELID)) THEN
                         {refusal("campaign", "money_is_counted", "reserved and spent money is counted from tasks")}
                     END IF;
                     IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN
@@ -219,9 +222,10 @@ class TaskQuerySet(AuditedQuerySet["Task"]):
     def open(self) -> "TaskQuerySet":
         return self.filter(status__in=TASK_OPEN, deleted_at=None)
 
-    def by_rank(self) -> "TaskQuerySet":
-        """The order in which work is handed out: priority by rank, then age."""
-        return self.order_by(RANK, "created_at", "task_id")
+    def beyond_budget(self) -> "TaskQuerySet":
+        """What is not handed out because it would pass its campaign's cap."""
+        left = F("campaign__budget_cap_etb") - F("campaign__reserved_etb") - F("campaign__spent_etb")
+        return self.filter(status=TaskStatus.PENDING, deleted_at=None, reserve_etb__gt=left)
 
 
 class Task(AuditedModel):

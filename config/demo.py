@@ -21,7 +21,7 @@ from content.choices import ArtifactType, Decision
 from content.models import Artifact, PublishRecord
 from content.services import claim_posts, decide_artifact, publish_succeeded, submit_artifact
 from metrics.choices import MetricType
-from metrics.services import Observation, ingest_batch
+from metrics.services import Measurement, append_events
 
 PEOPLE = {
     "reviewer@example.org": ("Rahel Reviewer", REVIEWER),
@@ -225,18 +225,26 @@ def _publish_and_measure(publisher: Agent) -> None:
             publish_succeeded(record=record, platform_post_id=f"DEMO{number}x7Kq", published_at=out, actor=actor)
         )
     for record in published:
-        ingest_batch(
-            observations=_totals(record, now), platform=record.platform, source="demo", actor=Actor.system("collector")
-        )
+        append_events(measurements=_totals(record, now), actor=Actor.system("collector"))
 
 
-def _totals(record: PublishRecord, now: datetime) -> list[Observation]:
+def _totals(record: PublishRecord, now: datetime) -> list[Measurement]:
     """Running totals every six hours since the post went out, the same on every machine."""
-    chance, totals, observations = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0), []  # noqa: S311
+    chance, totals, measurements = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0), []  # noqa: S311
     when: datetime = record.published_at or now
     while when < now:
         for metric, pace in ((MetricType.VIEWS, 900), (MetricType.LIKES, 60), (MetricType.COMMENTS, 9)):
             totals[metric] += chance.randint(0, pace)
-            observations.append(Observation(0, record.platform_post_id or "", when, metric, totals[metric]))
+            measurements.append(
+                Measurement(
+                    line=len(measurements) + 1,
+                    platform=record.platform,
+                    platform_post_id=record.platform_post_id,
+                    metric_type=metric,
+                    observed_at=when,
+                    total=totals[metric],
+                    source="demo",
+                )
+            )
         when += timedelta(hours=6)
-    return observations
+    return measurements

@@ -1,19 +1,31 @@
 """Two questions of load balancers: does this process live (`/healthz`), and can it serve (`/readyz`)?
 
 The answers are plain words for a stranger: what is wrong, never a host, a user or a statement.
+
+A job of cron that is late is told by `/readyz` as a warning, and is no reason to be taken out of service: the console
+and the API serve without it, and taking every web process away would make an outage of a delay. Watch `warnings`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from audit.admin.cells import duration
+from audit.models import CronJob
+
 MONTHS_AHEAD = 2
+# The jobs that cron must run, and how long after its last success each is late: some strokes of its clock.
+LATE_AFTER = {"run_due": timedelta(minutes=5), "rotate_partitions": timedelta(days=2)}
+UNFINISHED_AFTER = timedelta(minutes=5)  # a job that runs longer is worth a look, whether it was killed or not
 
 
 class NotReady(Exception):
@@ -32,7 +44,17 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     checks = {name: answer_of(check) for name, check in CHECKS.items()}
     ready = all(answer == "ok" for answer in checks.values())
-    return JsonResponse({"status": "ready" if ready else "not ready", "checks": checks}, status=200 if ready else 503)
+    try:
+        beats = heartbeats(timezone.now())
+    except DatabaseError:
+        beats = []  # the checks have said so
+    told = {
+        "status": "ready" if ready else "not ready",
+        "checks": checks,
+        "jobs": {beat.name: beat.for_strangers() for beat in beats if beat.job},
+        "warnings": [f"{beat.name} {beat.alarm}" for beat in beats if beat.alarm],
+    }
+    return JsonResponse(told, status=200 if ready else 503)
 
 
 def answer_of(check: Callable[[], None]) -> str:
@@ -80,3 +102,50 @@ CHECKS: dict[str, Callable[[], None]] = {
     "migrations": schema_is_current,
     "partitions": months_lie_ahead,
 }
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How a job of cron is; `alarm` completes “run_due …”, and is empty while all is well."""
+
+    name: str
+    job: CronJob | None  # None: it has never run
+    word: str
+    colour: str
+    alarm: str = ""
+
+    def for_strangers(self) -> dict[str, object]:
+        """Times, and what a run that succeeded did; why one failed is for people who have signed in."""
+        assert self.job is not None
+        told = {name: getattr(self.job, name) for name in ("started_at", "succeeded_at", "failed_at")}
+        return {**told, "did": self.job.said if last_end(self.job) == self.job.succeeded_at else None}
+
+
+def heartbeats(now: datetime) -> list[Heartbeat]:
+    """Of the jobs that must run, and of the others that have."""
+    jobs = CronJob.objects.in_bulk()
+    return [heartbeat_of(name, jobs.get(name), now) for name in [*LATE_AFTER, *sorted(jobs.keys() - LATE_AFTER.keys())]]
+
+
+def heartbeat_of(name: str, job: CronJob | None, now: datetime) -> Heartbeat:
+    if job is None:
+        return Heartbeat(name, None, "never ran", "bad", "has never run: is cron set up?")
+    end, alarms = last_end(job), []
+    word, colour = "succeeded", "good"
+    if end is not None and end == job.failed_at:
+        word, colour = "failed", "bad"
+        alarms.append(f"failed {duration(now - end)} ago")
+    if end is None or end < job.started_at:
+        hangs = now - job.started_at > UNFINISHED_AFTER
+        word, colour = ("did not finish", "bad") if hangs else ("running", "info")
+        if hangs:
+            alarms.append(f"began {duration(now - job.started_at)} ago and did not finish")
+    since = job.succeeded_at or job.created_at
+    if name in LATE_AFTER and now - since > LATE_AFTER[name]:
+        word, colour = (word, colour) if alarms else ("late", "bad")
+        alarms.append(f"has not succeeded for {duration(now - since)}")
+    return Heartbeat(name, job, word, colour, ", ".join(alarms))
+
+
+def last_end(job: CronJob) -> datetime | None:
+    return max((end for end in (job.succeeded_at, job.failed_at) if end), default=None)

@@ -158,6 +158,10 @@ STORAGES = {
 # Seconds during which a person may take a decision back; the post leaves no earlier.
 REVIEW_UNDO_SECONDS = seconds("REVIEW_UNDO_SECONDS", 60)
 
+# Threads of each web process. Half of them may be kept by agents that wait for work (`wait` of a claim).
+WEB_THREADS = 24
+API_WAITERS = WEB_THREADS // 2
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -13,7 +13,6 @@ from agents.api import ApiRequest, Bearer, actor_of
 from agents.choices import TokenRole
 from agents.models import Agent
 from audit.api import Amount, Incoming, JsonObject, Moment, Name, Text, Whole
-from campaigns.api.readers import router as tasks
 from campaigns.api.schemas import PlannedOut, TaskOut
 from campaigns.choices import TaskPriority, TaskType
 from campaigns.models import Campaign, Task
@@ -39,8 +38,7 @@ class TasksIn(Incoming):
     tasks: Annotated[list[TaskIn], Field(min_length=1, max_length=1000)]
 
 
-# On the router of the list at the same address: an address belongs to one router.
-@tasks.post("tasks", response={201: TaskOut}, auth=Bearer(TokenRole.PLANNER), tags=["plan"])
+@router.post("tasks", response={201: TaskOut}, auth=Bearer(TokenRole.PLANNER))
 def plan_task(request: ApiRequest, body: TaskIn) -> Task:
     """Plan one task. It is on the trace that the request names, or on one of its own; a child on its parent's."""
     (task,) = _plan(request, [body])

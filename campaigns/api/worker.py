@@ -27,7 +27,7 @@ Wait = Annotated[Whole, Field(ge=0, le=30, description="Seconds to wait while th
 Reason = Annotated[Text, Field(min_length=1, pattern=r"\S")]
 
 
-class ClaimIn(Incoming):
+class ClaimTasksIn(Incoming):
     agent_id: Name | None = None
     types: Annotated[list[TaskType], Field(min_length=1)] | None = None
     limit: Limit = 1
@@ -56,7 +56,7 @@ class FailIn(EndIn):
 
 @router.post("tasks/claim", response=ClaimedTasksOut, auth=WORKER)
 @patient
-def claim(request: ApiRequest, body: ClaimIn) -> dict[str, Any]:
+def claim(request: ApiRequest, body: ClaimTasksIn) -> dict[str, Any]:
     """Take the agent's most urgent tasks under a lease. Nobody else is given them while the lease lasts.
 
     Empty when there is nothing to do: no work, a campaign that does not run, an inactive agent, no budget left.

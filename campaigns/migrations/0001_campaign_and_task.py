@@ -125,6 +125,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
+                ("controlled_at", models.DateTimeField(blank=True, editable=False, help_text="Since when.", null=True)),
                 (
                     "halted_at",
                     models.DateTimeField(
@@ -524,6 +525,17 @@ class Migration(migrations.Migration):
                         _connector="OR",
                     ),
                     models.Q(
+                        ("controlled_at__isnull", True),
+                        (
+                            "controlled_at__range",
+                            (
+                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                            ),
+                        ),
+                        _connector="OR",
+                    ),
+                    models.Q(
                         ("halted_at__isnull", True),
                         (
                             "halted_at__range",
@@ -660,8 +672,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="control",
                 sql=audit.triggers.GuardSql(
-                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of a campaign grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF (NEW.reserved_etb, NEW.spent_etb) IS DISTINCT FROM (OLD.reserved_etb, OLD.spent_etb)\n                            AND pg_trigger_depth() = 1 THEN\n                        RAISE EXCEPTION 'reserved and spent money is counted from tasks' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_money_is_counted';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
-                    hash="3adedbfc4d0a546f01570373931a3d57422c98b5",
+                    func="\n                    IF NEW.epoch NOT IN (OLD.epoch, OLD.epoch + 1) THEN\n                        RAISE EXCEPTION 'the epoch of a campaign grows by one at a time' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_epoch_grows';\n                    END IF;\n                    IF (NEW.reserved_etb, NEW.spent_etb) IS DISTINCT FROM (OLD.reserved_etb, OLD.spent_etb)\n                            AND (pg_trigger_depth() = 1 OR current_user <> (\n                                SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = TG_RELID)) THEN\n                        RAISE EXCEPTION 'reserved and spent money is counted from tasks' USING ERRCODE = 'check_violation', TABLE = 'campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'campaign_money_is_counted';\n                    END IF;\n                    IF NEW.epoch <> OLD.epoch OR NEW.status <> OLD.status THEN\n                        -- An UPDATE alone would not wait for the key share locks of those who write for the campaign.\n                        PERFORM FROM campaign WHERE campaign_id = NEW.campaign_id FOR UPDATE;\n                    END IF;\n                    IF NEW.status <> 'paused' THEN\n                        NEW.halted_at = NULL;\n                        NEW.resume_at = NULL;\n                    END IF;\n                    RETURN NEW;\n                ",
+                    hash="a4fdb891e39e05c3aa22bf063c4408984068512a",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation="UPDATE",
                     pgid="pgtrigger_control_87b2c",

@@ -15,8 +15,6 @@ It is one statement because a fleet asks for little else. What its parts settle:
 from collections.abc import Collection
 from datetime import timedelta
 
-from django.db import transaction
-
 from agents.models import Agent
 from audit import statement as audit
 from audit.context import Actor
@@ -121,9 +119,8 @@ def claim_tasks(
         "lease": timedelta(seconds=lease_seconds),
         **audit.actor_parameters(actor),
     }
-    for look in (2 * limit + 8, 16 * limit + 64):  # further ahead where others hold all that comes first
-        with transaction.atomic():
-            claimed = list(Task.objects.raw(CLAIM, {**parameters, "look": look}))
+    for look in (4 * limit + 8, 16 * limit + 64):  # further ahead where others hold all that comes first
+        claimed = list(Task.objects.raw(CLAIM, {**parameters, "look": look}))  # a statement is a transaction already
         if claimed:
             break
     return claimed

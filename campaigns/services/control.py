@@ -103,7 +103,8 @@ def possible_verbs(campaign: Campaign) -> list[CampaignVerb]:
 
 
 def _set(campaign: Campaign, verb: CampaignVerb, actor: Actor, reason: str, **values: Any) -> Campaign:
-    return campaign.change(verb, control_reason=reason.strip(), controlled_by=actor.person, **values)
+    told = {"control_reason": reason.strip(), "controlled_by": actor.person, "controlled_at": timezone.now()}
+    return campaign.change(verb, **told, **values)
 
 
 @urgent

@@ -18,6 +18,7 @@ from audit.models import AuditLog
 from campaigns.admin import budget, state_badge
 from campaigns.choices import CAMPAIGN_COLOUR, CampaignStatus, TaskStatus
 from campaigns.models import Campaign, Task
+from config.health import heartbeats
 from content.choices import Hold
 from content.models import PublishRecord, ReviewItem
 
@@ -46,6 +47,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "states": _states() if request.user.has_perm("campaigns.view_campaign") else [],
         "campaigns": _campaigns(request),
         "entries": entries,
+        "jobs": heartbeats(now) if request.user.has_perm("campaigns.view_systemcontrol") else [],
         "now": now,
     }
 

@@ -23,7 +23,7 @@ JUDGE = Bearer(TokenRole.JUDGE)
 Words = Annotated[list[Annotated[Text, Field(max_length=2000)]], Field(max_length=100)]
 
 
-class ClaimIn(Incoming):
+class ClaimArtifactsIn(Incoming):
     types: Annotated[list[ArtifactType], Field(min_length=1)] | None = None
     limit: Limit = 1
     lease_seconds: LeaseSeconds = 300
@@ -39,7 +39,7 @@ class DecisionIn(LeaseIn):
 
 @router.post("artifacts/claim", response=ClaimedArtifactsOut, auth=JUDGE)
 @patient
-def claim(request: ApiRequest, body: ClaimIn) -> dict[str, Any]:
+def claim(request: ApiRequest, body: ClaimArtifactsIn) -> dict[str, Any]:
     """Take artifacts in review that nobody has decided on, none of them the judge's own."""
     judge = agent_of(request)
     leases = claim_artifacts(

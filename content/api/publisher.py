@@ -29,7 +29,7 @@ router = Router(tags=["publish"])
 PUBLISHER = Bearer(TokenRole.PUBLISHER)
 
 
-class ClaimIn(Incoming):
+class ClaimPostsIn(Incoming):
     platform: Name
     limit: Limit = 1
     lease_seconds: LeaseSeconds = 300
@@ -53,7 +53,7 @@ class UnknownIn(LeaseIn):
 
 @router.post("posts/claim", response=ClaimedPostsOut, auth=PUBLISHER)
 @patient
-def claim(request: ApiRequest, body: ClaimIn) -> dict[str, Any]:
+def claim(request: ApiRequest, body: ClaimPostsIn) -> dict[str, Any]:
     """Take posts for one platform that are approved and due, on campaigns that run now."""
     posts = claim_posts(
         platform=body.platform.strip().lower(),

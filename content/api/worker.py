@@ -6,11 +6,11 @@ from uuid import UUID
 from ninja import File, Form, Router
 from ninja.errors import HttpError
 from ninja.files import UploadedFile
-from pydantic import Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from agents.api import ApiRequest, actor_of
 from audit import exact_json
-from audit.api import Json, JsonObject, Sha256, Text
+from audit.api import REF, JsonArray, JsonObject, Sha256, Text, exactly_one
 from audit.bodies import MB, MULTIPART, accepts, read_json
 from audit.errors import Invalid
 from campaigns.api.worker import WORKER, LeaseIn, held
@@ -27,21 +27,23 @@ ELSEWHERE = r"^(https|s3)://[^\s\u0000]+$"
 class ArtifactIn(LeaseIn):
     """Exactly one of `text`, `json` and `content_ref` (with the SHA-256 of what is there)."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one(["text"], ["json"], ["content_ref", "content_sha256"]))
+
     artifact_type: ArtifactType
     text: Annotated[Text, Field(max_length=2 * MB)] | None = None
-    json_: Annotated[Json, Field(alias="json")] = None
+    json_: Annotated[JsonObject | JsonArray | None, Field(alias="json")] = None
     content_ref: Annotated[str, Field(max_length=2000, pattern=ELSEWHERE)] | None = None
     content_sha256: Sha256 | None = None
     metadata: JsonObject | None = None
-    sources: Json = None
+    sources: JsonObject | JsonArray | None = None
 
 
 class UploadIn(LeaseIn):
     """The fields beside the file; `metadata` and `sources` are JSON."""
 
     artifact_type: ArtifactType
-    metadata: Text | None = None
-    sources: Text | None = None
+    metadata: Annotated[Text, WithJsonSchema({REF: "JsonObject"})] = ""
+    sources: Annotated[Text, WithJsonSchema({REF: "JsonObject"})] = ""
 
 
 @router.post("tasks/{task_id}/artifacts", response={201: ArtifactOut}, auth=WORKER)
@@ -88,7 +90,7 @@ def upload(request: ApiRequest, task_id: UUID, body: Form[UploadIn], file: File[
 
 def _read(text: str | None, name: str) -> object:
     try:
-        return None if text is None else _shaped(read_json(text.encode()), name)
+        return None if not text else _shaped(read_json(text.encode()), name)
     except HttpError as refusal:
         raise Invalid(f"{name}: {refusal}") from None
 

@@ -638,6 +638,10 @@ class Migration(migrations.Migration):
             model_name="artifact",
             index=models.Index(fields=["artifact_type"], name="idx_artifact_type"),
         ),
+        migrations.AddIndex(
+            model_name="artifact",
+            index=models.Index(fields=["created_at", "artifact_id"], name="idx_artifact_created"),
+        ),
         migrations.AddConstraint(
             model_name="artifact",
             constraint=models.CheckConstraint(
@@ -1105,6 +1109,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="publishrecord",
             index=models.Index(fields=["artifact"], name="idx_publish_artifact"),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(fields=["created_at", "publish_id"], name="idx_publish_created"),
         ),
         migrations.AddIndex(
             model_name="publishrecord",

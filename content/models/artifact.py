@@ -64,6 +64,7 @@ class Artifact(AuditedModel):
             models.Index(fields=["task"], name="idx_artifact_task"),
             models.Index(fields=["campaign"], name="idx_artifact_campaign"),
             models.Index(fields=["artifact_type"], name="idx_artifact_type"),
+            models.Index(fields=["created_at", "artifact_id"], name="idx_artifact_created"),
         ]
         triggers = [
             *IMMUTABLE,

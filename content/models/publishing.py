@@ -146,6 +146,7 @@ class PublishRecord(AuditedModel):
             models.Index(fields=["status"], name="idx_publish_status"),
             models.Index(fields=["published_at"], name="idx_publish_time"),
             models.Index(fields=["artifact"], name="idx_publish_artifact"),
+            models.Index(fields=["created_at", "publish_id"], name="idx_publish_created"),
             # What a publisher is handed next, campaign by campaign.
             models.Index(
                 F("platform"),

@@ -1,5 +1,5 @@
 """The verbs of metrics."""
 
-from metrics.services.ingest import BatchResult, Observation, ingest_batch
+from metrics.services.ingest import BatchResult, Measurement, append_events
 
-__all__ = ["BatchResult", "Observation", "ingest_batch"]
+__all__ = ["BatchResult", "Measurement", "append_events"]

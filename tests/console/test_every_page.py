@@ -19,6 +19,7 @@ ADDABLE = {
     "campaigns.campaign": {OPERATOR, ADMINISTRATOR},
     "campaigns.task": {OPERATOR, ADMINISTRATOR},
     "agents.agent": {OPERATOR, ADMINISTRATOR},
+    "agents.apitoken": {ADMINISTRATOR},
     "accounts.user": {ADMINISTRATOR},
     "auth.group": {ADMINISTRATOR},
 }
@@ -45,9 +46,14 @@ def address(model, page, *args):
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
 
 
+# Answers to requests, which are nobody's to read; heartbeats, which the control room shows; leases, for an hour.
+WITHOUT_PAGES = {"agents.idempotencykey", "audit.cronjob", "content.judgelease"}
+
+
 def test_every_model_of_ours_is_registered() -> None:
     ours = {model for model in apps.get_models() if model._meta.app_label in OURS}
-    assert ours <= set(admin.site._registry)
+    unseen = {model._meta.label_lower for model in ours - set(admin.site._registry)}
+    assert unseen <= WITHOUT_PAGES
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -131,7 +131,7 @@ def test_a_trace_tells_everything_in_order(sign_in) -> None:
     item = factories.decided_item(person=person, title="Thread")
     page = sign_in(AUDITOR).get(reverse("admin:trace", args=[item.task.trace_id]))
     told = [step.first.row.action for step in page.context["page"].steps]
-    assert told[:4] == ["create", "claim", "submit", "complete"]
+    assert told[:5] == ["create", "claim", "give", "submit", "complete"]
     assert told[-1] == "queue"
     assert "Dawit Haile" in text(page)
     assert "<del>in_progress</del>" in text(page)

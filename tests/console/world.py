@@ -9,6 +9,7 @@ from django.utils import timezone
 from agents.choices import TokenRole
 from agents.models import ApiToken
 from audit.context import Actor
+from audit.heartbeat import heartbeat
 from campaigns.choices import TaskStatus
 from campaigns.services import control_campaign
 from content.choices import Decision
@@ -24,9 +25,9 @@ def populate() -> None:
     """Campaigns and tasks in all their states, items that wait and that are decided, posts, events, tokens."""
     operator = factories.make_user("Operator", display_name="Sara Bekele")
     reviewer = factories.make_user("Reviewer", display_name="Dawit Haile")
-    campaign = factories.make_campaign(
-        name="Meskel launch", constraints={"review_policy": {"approve_threshold": 0.85}, "no": ["rate promises"]}
-    )
+    policy = {"approve_threshold": 0.85, "blind_share": 0}
+    rules = {"review_policy": policy, "no": ["rate promises"]}
+    campaign = factories.make_campaign(name="Meskel launch", constraints=rules)
     factories.make_campaign(name="School bags", status="draft", budget_cap_etb=0)
     writer = factories.make_agent("writer-4", owner=operator, campaign=campaign)
     for status in TaskStatus:
@@ -42,6 +43,9 @@ def populate() -> None:
     _metrics(post)
     _others(post, operator)
     _controlled(operator)
+    for name, said in (("run_due", "3 settled."), ("rotate_partitions", "Every month was there.")):
+        with heartbeat(name) as beat:
+            beat.said = said
 
 
 SOURCES = ["https://nbe.gov.et/rates", {"title": "World Bank corridor report", "url": "https://worldbank.org/x"}]

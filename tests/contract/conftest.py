@@ -68,6 +68,19 @@ def production(unmarked: str) -> Iterator[Sql]:
     connection.close()
 
 
+@pytest.fixture
+def two(unmarked: str) -> Iterator[tuple[Sql, Sql]]:
+    """Two sessions that see what the other has committed; what one wants and the other holds is refused soon."""
+    sessions = [psycopg.connect(**address("migrator", dbname=unmarked)) for _ in range(2)]
+    for session in sessions:
+        session.execute("SET lock_timeout = '100ms'")
+        session.commit()
+    yield sessions[0], sessions[1]
+    for session in sessions:
+        session.rollback()
+        session.close()
+
+
 def migrate(database: str, owner: str = OWNER) -> str:
     """`manage.py migrate` as a deployment runs it, against a database of the tests' server."""
     environment = {

@@ -27,6 +27,7 @@ KEYS = {
     "review_decision": "review_id",
     "metric_event": "event_id",
     "audit_log": "audit_id",
+    "cron_job": "name",
 }
 
 
@@ -155,6 +156,20 @@ MINIMAL: dict[str, Row] = {
         "role": "worker",
         "prefix": "gh_123456789",
         "token_sha256": lambda: hashlib.sha256(uuid4().bytes).hexdigest(),
+    },
+    "idempotency_key": {
+        "api_token_id": parent("api_token"),
+        "key": lambda: fresh("request"),
+        "request_sha256": CONTENT,
+        "status": 201,
+        "answer": "{}",
+    },
+    "cron_job": {"name": lambda: fresh("job"), "started_at": now},
+    "judge_lease": {
+        "artifact_id": parent("artifact"),
+        "agent_id": parent("agent"),
+        "lease_id": uuid4,
+        "lease_expires_at": now,
     },
     "review_item": {
         "artifact_id": parent("artifact"),

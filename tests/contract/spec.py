@@ -73,6 +73,7 @@ TABLES = {
             "epoch": ZERO,
             "control_reason": TEXT_NULL,
             "controlled_by": UUID_NULL,
+            "controlled_at": TIME_NULL,
             "halted_at": TIME_NULL,
             "reserved_etb": MONEY_ZERO,
             "spent_etb": MONEY_ZERO,
@@ -148,6 +149,7 @@ TABLES = {
             "cost_etb": MONEY_ZERO,
             "created_by": UUID_NULL,
             **LEASE,
+            "completed_at": TIME_NULL,
         },
         added_checks={
             "task_context_check",
@@ -159,7 +161,7 @@ TABLES = {
             "task_parent_task_id_check",
         },
         added_parents={"created_by": "user"},
-        added_indexes={"idx_task_pending", "idx_task_trace", "idx_task_parent"},
+        added_indexes={"idx_task_pending", "idx_task_lease", "idx_task_trace", "idx_task_parent"},
     ),
     "artifact": Table(
         key=("artifact_id",),
@@ -183,6 +185,7 @@ TABLES = {
         },
         unique={"artifact_task_id_artifact_type_version_key": ("task_id", "artifact_type", "version")},
         added_columns={"content_sha256": SHA256},
+        added_indexes={"idx_artifact_created"},
         added_checks={
             "artifact_metadata_check",
             "artifact_sources_check",
@@ -266,7 +269,14 @@ TABLES = {
             "publish_record_times_check",
         },
         added_parents={"decision_id": "review_decision"},
-        added_indexes={"publish_record_live_key", "publish_record_platform_post_key", "idx_publish_artifact"},
+        added_indexes={
+            "publish_record_live_key",
+            "publish_record_platform_post_key",
+            "idx_publish_artifact",
+            "idx_publish_queued",
+            "idx_publish_created",
+            "idx_publish_lease",
+        },
     ),
     "metric_event": Table(
         key=("event_id", "observed_at"),
@@ -457,11 +467,17 @@ OWN_TABLES = {
     "metric_archive",
     "user",
     "api_token",
+    "judge_lease",
+    "cron_job",
 }
+# What the application forgets after a day: the answers to requests that were named by their callers.
+PURGED_TABLES = {"idempotency_key"}
 DOMAIN_TABLES = set(TABLES) | OWN_TABLES
 IMMUTABLE_TABLES = {"artifact", "review_decision", "metric_event", "audit_log", "metric_correction"}
-# Derived from audited rows, or the log itself: a change of theirs leaves no audit row.
-UNAUDITED_TABLES = {"audit_log", "metric_rollup", "metric_counter", "metric_correction"}
+# Derived from audited rows, the log itself, or heartbeats: a change of theirs leaves no audit row.
+UNAUDITED_TABLES = {"audit_log", "metric_rollup", "metric_counter", "metric_correction", "cron_job"}
+# Counted by a trigger from what has audit rows of its own, so that the campaign's do not tell them.
+COUNTED_COLUMNS = {"campaign": {"reserved_etb", "spent_etb"}}
 AUDITED_TABLES = DOMAIN_TABLES - UNAUDITED_TABLES
 PARTITIONED_TABLES = {name for name, table in TABLES.items() if table.partition_key}
 DJANGO_PREFIXES = ("django_", "auth_", "axes_", "user_groups", "user_user_permissions")

@@ -79,7 +79,8 @@ def fill(sql: Sql) -> None:
     update(sql, "publish_record", record["publish_id"], status="published", published_at=now())
     for value in range(5):
         insert(sql, "metric_event", content_id=artifact["artifact_id"], metric_value=value)
-    for table in ("metric_rollup", "metric_archive", "user", "api_token"):
+    insert(sql, "judge_lease", artifact_id=artifact["artifact_id"])
+    for table in ("metric_rollup", "metric_archive", "user", "idempotency_key", "cron_job"):
         insert(sql, table)
     for table in ("metric_counter", "metric_correction"):
         insert(sql, table, publish_id=record["publish_id"])
@@ -96,7 +97,9 @@ def test_empty_database(django_db_setup: None) -> None:
 def test_filled_database(committed: Sql) -> None:
     fill(committed)
     before = schema(committed), contents(committed)
-    assert all(before[1][f'"{table}"' if table == "user" else table] for table in spec.DOMAIN_TABLES)
+    assert all(
+        before[1][f'"{table}"' if table == "user" else table] for table in spec.DOMAIN_TABLES | spec.PURGED_TABLES
+    )
     assert "No migrations to apply" in migrate(committed.info.dbname)
     assert (schema(committed), contents(committed)) == before
 

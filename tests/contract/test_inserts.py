@@ -160,6 +160,10 @@ VIOLATIONS: list[tuple[str, str, Row]] = [
 OWN_VIOLATIONS: list[tuple[str, str, Row]] = [
     ("system_control", "one_row", {"system_control_id": 2}),
     ("api_token", "role", {"role": "superuser"}),
+    ("api_token", "agent_id", {"role": "judge"}),
+    ("api_token", "times", {"expires_at": "infinity"}),
+    ("judge_lease", "times", {"lease_expires_at": "infinity"}),
+    ("task", "times", {"completed_at": "infinity"}),
     ("review_item", "reason", {"reason": "bored"}),
     ("review_item", "status", {"status": "lost"}),
     ("review_item", "risk", {"risk": Decimal("1.001")}),
@@ -309,7 +313,7 @@ def test_unknown_parents_of_gatehouses_own_tables(owner: Sql) -> None:
         "SELECT c.relname, a.attname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)"
         " WHERE k.contype = 'f' AND c.relname = ANY (%s)",
-        [list(spec.OWN_TABLES)],
+        [[*spec.OWN_TABLES, *spec.PURGED_TABLES]],
     ).fetchall():
         if table == "system_control":
             with refused(owner, "23503", f"{table}_{name}_fkey"):
@@ -373,6 +377,8 @@ def test_a_post_of_a_platform_belongs_to_one_record(sql: Sql) -> None:
     [
         ("user", "user_email_key", ("email",)),
         ("api_token", "api_token_token_sha256_key", ("token_sha256",)),
+        ("idempotency_key", "idempotency_key_api_token_id_key_key", ("api_token_id", "key")),
+        ("judge_lease", "judge_lease_artifact_id_key", ("artifact_id",)),
         ("review_item", "review_item_one_open_key", ("artifact_id",)),
         ("metric_archive", "metric_archive_month_key", ("table_name", "range_start")),
         ("metric_counter", "metric_counter_key", ("publish_id", "metric_type", "source")),
@@ -395,7 +401,7 @@ def test_every_uniqueness_is_violated_above(agent: Sql) -> None:
         agent,
         "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class c ON c.oid = indrelid"
         " WHERE indisunique AND NOT indisprimary AND NOT relispartition AND relname = ANY (%s)",
-        list(spec.DOMAIN_TABLES),
+        [*spec.DOMAIN_TABLES, *spec.PURGED_TABLES],
     )
     assert set(found) == {
         "artifact_task_id_artifact_type_version_key",
@@ -403,6 +409,8 @@ def test_every_uniqueness_is_violated_above(agent: Sql) -> None:
         "publish_record_platform_post_key",
         "user_email_key",
         "api_token_token_sha256_key",
+        "idempotency_key_api_token_id_key_key",
+        "judge_lease_artifact_id_key",
         "review_item_one_open_key",
         "metric_archive_month_key",
         "metric_counter_key",

@@ -31,6 +31,7 @@ from tests.contract.spec import TABLES
 Connect = Callable[..., Sql]
 
 DOMAIN = sorted(spec.DOMAIN_TABLES)
+EVERY = sorted(spec.DOMAIN_TABLES | spec.PURGED_TABLES)
 MUTABLE = sorted(spec.DOMAIN_TABLES - spec.IMMUTABLE_TABLES)
 AGENTS_UPDATE = {"campaign", "agent", "task", "video_asset", "publish_record"}
 LEAVES = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY (%s::regclass[]) ORDER BY 1"
@@ -41,8 +42,12 @@ def stored(sql: Sql, table: str) -> object:
     return 1 if table == "system_control" else insert(sql, table)[key_of(table)]
 
 
+def another_key(sql: Sql, table: str) -> object:
+    return fresh() if table in {"agent", "cron_job"} else one(sql, "SELECT uuidv7()")
+
+
 def do(verb: str, table: str) -> q.Composed:
-    key = q.Identifier(next((key_of(name) for name in DOMAIN if table in (name, f"{name}{table[-8:]}")), "none"))
+    key = q.Identifier(next((key_of(name) for name in EVERY if table in (name, f"{name}{table[-8:]}")), "none"))
     return q.SQL(
         {
             "SELECT": "SELECT 1 FROM {table}",
@@ -84,6 +89,14 @@ def test_owner_empties_no_table(production: Sql, table: str) -> None:
 def test_agents_empty_no_table(agent: Sql, table: str) -> None:
     with refused(agent, "42501"):
         agent.execute(do("TRUNCATE", table))
+
+
+@pytest.mark.parametrize("table", sorted(spec.PURGED_TABLES))
+def test_the_application_forgets_what_is_kept_for_a_day_only(connect: Connect, table: str) -> None:
+    app = connect("gatehouse_app")
+    key = stored(app, table)
+    app.execute(do("DELETE", table))
+    assert column_of(app, table, key_of(table), key) is None
 
 
 def test_a_merge_deletes_nothing(owner: Sql) -> None:
@@ -181,14 +194,14 @@ def test_the_owner_meets_every_rule_of_metric_events_in_a_month_too(owner: Sql) 
 def test_keys_are_read_only(owner: Sql, table: str) -> None:
     key = stored(owner, table)
     with refused(owner, "23514", f"{table}_key_readonly"):
-        update(owner, table, key, **{key_of(table): fresh() if table == "agent" else one(owner, "SELECT uuidv7()")})
+        update(owner, table, key, **{key_of(table): another_key(owner, table)})
 
 
 @pytest.mark.parametrize("table", sorted(AGENTS_UPDATE))
 def test_keys_are_read_only_for_agents(agent: Sql, table: str) -> None:
     key = stored(agent, table)
     with refused(agent, "23514", f"{table}_key_readonly"):
-        update(agent, table, key, **{key_of(table): fresh() if table == "agent" else one(agent, "SELECT uuidv7()")})
+        update(agent, table, key, **{key_of(table): another_key(agent, table)})
 
 
 def test_the_key_of_the_one_row_is_read_only(owner: Sql) -> None:

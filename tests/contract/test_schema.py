@@ -143,6 +143,37 @@ def test_no_two_indexes_of_a_table_are_the_same(agent: Sql, table: str) -> None:
     assert sorted(definitions) == sorted(set(definitions))
 
 
+@pytest.mark.parametrize(
+    ("table", "name", "columns", "condition"),
+    [
+        (
+            "task",
+            "idx_task_pending",
+            ("agent_id", "campaign_id", "rank", "created_at", "task_id"),
+            "status = 'pending'::text",
+        ),
+        ("task", "idx_task_lease", ("lease_expires_at",), "lease_expires_at IS NOT NULL"),
+        (
+            "publish_record",
+            "idx_publish_queued",
+            ("platform", "campaign_id", "COALESCE(scheduled_for, created_at)"),
+            "hold IS NULL AND status = 'queued'::text",
+        ),
+        ("publish_record", "idx_publish_lease", ("lease_expires_at",), "lease_expires_at IS NOT NULL"),
+    ],
+)
+def test_what_is_handed_out_next_and_what_runs_out_next_are_found_by_index(
+    agent: Sql, table: str, name: str, columns: tuple[str, ...], condition: str
+) -> None:
+    """The rank is an expression of some lines, of which only what it reads is compared."""
+    found = indexes(agent, table)[name]
+    assert tuple("rank" if "WHEN priority = 'high'" in each else each for each in found) == columns
+    predicate = one(
+        agent, "SELECT pg_get_expr(indpred, indrelid, true) FROM pg_index WHERE indexrelid = %s::regclass", name
+    )
+    assert predicate == condition
+
+
 @EACH_PARTITIONED_TABLE
 def test_partitioned_by_range_on_its_time(agent: Sql, table: str) -> None:
     expected = f"RANGE ({TABLES[table].partition_key})"
@@ -202,4 +233,6 @@ def test_every_table_is_known_to_these_tests(agent: Sql) -> None:
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
         " AND NOT relispartition",
     )
-    assert {name for name in found if not name.startswith(spec.DJANGO_PREFIXES)} == spec.DOMAIN_TABLES
+    assert {name for name in found if not name.startswith(spec.DJANGO_PREFIXES)} == (
+        spec.DOMAIN_TABLES | spec.PURGED_TABLES
+    )

@@ -3,16 +3,13 @@
 Where a rule has no name in the specifications, any refusal will do.
 """
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from psycopg.errors import CheckViolation, InsufficientPrivilege, LockNotAvailable
 
-from tests.conftest import address
 from tests.contract.rows import Row, Sql, advance, approved, in_state, insert, now, refused, update
 from tests.contract.test_audit import TASK
 from tests.contract.test_leases_and_fence import begun, halt_campaign
@@ -104,19 +101,6 @@ def test_an_undone_approval_stays_undone_when_the_person_decides_again(owner: Sq
 
 
 # --- At the same moment ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two(unmarked: str) -> Iterator[tuple[Sql, Sql]]:
-    """Two sessions that see what the other has committed; what one wants and the other holds is refused soon."""
-    sessions = [psycopg.connect(**address("migrator", dbname=unmarked)) for _ in range(2)]
-    for session in sessions:
-        session.execute("SET lock_timeout = '100ms'")
-        session.commit()
-    yield sessions[0], sessions[1]
-    for session in sessions:
-        session.rollback()
-        session.close()
 
 
 LOCK = "SELECT FROM campaign WHERE campaign_id = %s FOR UPDATE"

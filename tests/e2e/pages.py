@@ -23,7 +23,14 @@ def of_models() -> Iterator[tuple[str, str]]:
 
 
 def adding() -> Iterator[tuple[str, str]]:
-    for label in ("accounts_user", "agents_agent", "auth_group", "campaigns_campaign", "campaigns_task"):
+    for label in (
+        "accounts_user",
+        "agents_agent",
+        "agents_apitoken",
+        "auth_group",
+        "campaigns_campaign",
+        "campaigns_task",
+    ):
         yield f"{label.replace('_', '-')}-add", reverse(f"admin:{label}_add")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agents.models import ApiToken
 from campaigns.models import Campaign
 from config.groups import ADMINISTRATOR, OPERATOR, REVIEWER
 from content.choices import Decision, ReviewItemStatus
@@ -108,6 +109,52 @@ def test_an_operator_halts_or_pauses_instead_by_click(visit: Any) -> None:
     page.get_by_role("button", name="Resume now").click()
     page.get_by_text("is active again").wait_for()
     assert window.wrong == []
+
+
+def make_token(window: Any) -> str:
+    page = window.open("/admin/agents/apitoken/add/")
+    page.get_by_label("Name").fill("the press")
+    page.get_by_label("Role").select_option("worker")
+    page.get_by_role("button", name="Make the token").click()
+    page.get_by_text("only time that the token is shown").wait_for()
+    return str(page.locator("#token").inner_text())
+
+
+def test_a_token_is_copied_by_click_and_gone_when_the_page_is_loaded_again(visit: Any) -> None:
+    window = visit(user=factories.make_user(ADMINISTRATOR))
+    page, text = window.page, make_token(window)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for number, expected in ((0, text), (1, f"curl -H 'Authorization: Bearer {text}' {window.base}/api/v1/campaigns")):
+        page.get_by_role("button", name="Copy", exact=True).first.click()
+        page.get_by_role("button", name="Copied").nth(number).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == expected
+
+    page.reload()
+
+    page.get_by_role("heading", name="the press (gh_").wait_for()
+    assert text not in page.content()
+    page.go_back()
+    assert text not in page.content()
+    assert ApiToken.objects.count() == 1
+    assert window.wrong == []
+
+
+def test_without_a_clipboard_the_token_is_left_selected(visit: Any) -> None:
+    window = visit(user=factories.make_user(ADMINISTRATOR))
+    text = make_token(window)
+    window.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    window.page.get_by_role("button", name="Copy", exact=True).first.click()
+    window.page.get_by_role("button", name="Selected: press Ctrl-C").wait_for()
+    assert window.page.evaluate("getSelection().toString()") == text
+
+
+def test_without_scripts_too_the_page_of_a_token_loaded_again_makes_no_second_one(visit: Any) -> None:
+    window = visit(user=factories.make_user(ADMINISTRATOR), java_script_enabled=False)
+    text = make_token(window)
+    window.page.reload()
+    window.page.get_by_text("has made the token “the press (gh_").wait_for()
+    assert text not in window.page.content()
+    assert ApiToken.objects.count() == 1
 
 
 def test_the_browser_does_not_send_a_verb_without_a_reason(visit: Any) -> None:

@@ -29,7 +29,7 @@ from content.services.adoption import Post, adopt_posts, adopting_agent, campaig
 from metrics.choices import ArchiveState, MetricType
 from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent, MetricRollup
 from metrics.partitions import AUDIT, EVENTS, Month, existing, months, months_ahead, rotate, this_month
-from metrics.services import Observation, ingest_batch
+from metrics.services import BatchResult, Measurement, append_events
 from tests.concurrency import together
 from tests.conftest import address
 from tests.factories import published_post
@@ -152,14 +152,27 @@ def test_the_hourly_sums_agree_with_the_events(november: None) -> None:
     assert sorted(map(str, rollups)) == sorted(str(tuple(event[field] for field in fields)) for event in events)
 
 
-def observe(post: PublishRecord, *totals: tuple[int, int]) -> Any:
+def take(post: PublishRecord, *totals: tuple[datetime, int]) -> BatchResult:
+    """Totals of views, each with the time at which it was seen."""
+    rows = [
+        Measurement(
+            line=line,
+            platform=post.platform,
+            platform_post_id=post.platform_post_id,
+            metric_type=MetricType.VIEWS,
+            observed_at=when,
+            total=total,
+            source="test",
+        )
+        for line, (when, total) in enumerate(totals, 2)
+    ]
+    return append_events(measurements=rows, actor=Actor.system("collector"))
+
+
+def observe(post: PublishRecord, *totals: tuple[int, int]) -> BatchResult:
     """`totals` as (hours ago, total)."""
     now = timezone.now()
-    rows = [
-        Observation(line, post.platform_post_id or "", now - timedelta(hours=hours), MetricType.VIEWS, total)
-        for line, (hours, total) in enumerate(totals, 2)
-    ]
-    return ingest_batch(observations=rows, platform=post.platform, source="test", actor=Actor.system("collector"))
+    return take(post, *((now - timedelta(hours=hours), total) for hours, total in totals))
 
 
 def test_a_total_that_fell_is_kept_as_a_correction() -> None:
@@ -181,8 +194,8 @@ def test_a_total_that_comes_late_has_not_fallen() -> None:
 
 def test_a_first_total_of_zero_is_an_observation_too() -> None:
     post = published_post()
-    assert observe(post, (2, 0), (1, 0)).events == 1
-    assert observe(post, (1, 0)).events == 0
+    assert observe(post, (2, 0), (1, 0)).accepted == 1
+    assert observe(post, (1, 0)).accepted == 0
 
 
 def test_collectors_at_once_count_each_increase_once() -> None:
@@ -252,8 +265,7 @@ def test_unknown_posts_are_rejected_with_what_to_do(capsys: Any, november: None)
 )
 def test_a_row_without_its_month_is_told_what_can_be_done(when: str, reason: str) -> None:
     post = published_post()
-    row = Observation(2, post.platform_post_id or "", datetime.fromisoformat(f"{when}T12:00Z"), MetricType.VIEWS, 1)
-    result = ingest_batch(observations=[row], platform=post.platform, source="test", actor=Actor.system("collector"))
+    result = take(post, (datetime.fromisoformat(f"{when}T12:00Z"), 1))
     assert [reject.reason for reject in result.rejects] == [reason]
 
 
@@ -271,7 +283,7 @@ def test_a_post_that_is_not_out_has_no_events() -> None:
         content_sha256=out.content_sha256,
     )
     result = observe(queued, (1, 100))
-    assert (result.events, len(result.rejects)) == (0, 1)
+    assert (result.accepted, len(result.rejects)) == (0, 1)
     assert not MetricEvent.objects.exists()
     assert not MetricCounter.objects.exists()
 
@@ -307,12 +319,9 @@ def test_a_month_is_closed_from_its_receipt_until_it_is_restored() -> None:
     for state in [ArchiveState.EXPORTING, *states]:
         if state != ArchiveState.EXPORTING:
             MetricArchive.objects.get().change("test", state=state)
-        row = Observation(2, post.platform_post_id or "", month.start, MetricType.VIEWS, 1)
-        result = ingest_batch(
-            observations=[row], platform=post.platform, source="test", actor=Actor.system("collector")
-        )
+        result = take(post, (month.start, 1))
         if state == ArchiveState.RESTORED:
-            assert (result.events, result.rejects) == (1, [])
+            assert (result.accepted, result.rejects) == (1, [])
         else:
             assert [str(reject) for reject in result.rejects] == [
                 f"line 2: {month} is closed, since it was or is being archived; restore it first."
@@ -465,11 +474,7 @@ def test_a_gap_is_seen_and_mended() -> None:
 def test_rows_land_in_the_month_of_their_instant_in_utc() -> None:
     """Midnight belongs to the month that begins, whatever the session's time zone is."""
     post, midnight = published_post(), this_month().start
-    rows = [
-        Observation(2, post.platform_post_id or "", midnight - timedelta(microseconds=1), MetricType.VIEWS, 1),
-        Observation(3, post.platform_post_id or "", midnight, MetricType.VIEWS, 2),
-    ]
-    ingest_batch(observations=rows, platform=post.platform, source="test", actor=Actor.system("collector"))
+    take(post, (midnight - timedelta(microseconds=1), 1), (midnight, 2))
     with connection.cursor() as cursor:
         cursor.execute("SELECT tableoid::regclass::text FROM metric_event ORDER BY observed_at")
         leaves = [name for (name,) in cursor.fetchall()]

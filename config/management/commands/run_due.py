@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
+from agents.services import purge_idempotency_keys
 from audit.context import Actor
 from audit.heartbeat import heartbeat
 from campaigns.services import fail_expired_tasks, resume_due_campaigns
@@ -30,11 +31,12 @@ STEPS: list[tuple[str, str, Callable[..., int]]] = [
     ("put before people for want of a judge", "asking people for judges", ask_people_for_judges),
     ("found overdue", "marking what is overdue", mark_overdue_items),
     ("settled", "settling decisions", settle_decisions),
+    ("old answers forgotten", "forgetting old answers", purge_idempotency_keys),
 ]
 
 
 class Command(BaseCommand):
-    help = "Resume campaigns whose pause is over, put before people what waits for one, settle decisions."
+    help = "Do what time must do: lost leases, ended pauses, overdue reviews, decisions that take effect, old answers."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with heartbeat("run_due") as beat:

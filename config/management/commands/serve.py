@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import io
 import logging
 import os
 import signal
@@ -25,14 +26,14 @@ from config.management.commands.setup import remembered_login
 
 log = logging.getLogger(__name__)
 
-CLOCK_SECONDS = 15  # how often due work is looked for
+EVERY_SECONDS = {"run_due": 15, "rotate_partitions": 24 * 3600}
 GRACE_SECONDS = 5  # how long requests under way may take when the server ends
 READY_SECONDS = 60
-WORKERS, THREADS = 2, 8
+WORKERS = 2
 
 
 class Command(BaseCommand):
-    help = "Serve the console and the API, and do due work every 15 seconds, until Ctrl-C."
+    help = "Serve the console and the API, and do what cron does elsewhere, until Ctrl-C."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -114,7 +115,8 @@ def gunicorn_command(listener: socket.socket) -> list[str]:
         "--no-control-socket",
     ]
     command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--log-level", "warning"]
-    return [*command, f"--workers={WORKERS}", f"--threads={THREADS}", f"--graceful-timeout={GRACE_SECONDS}"]
+    command += [f"--workers={WORKERS}", f"--threads={settings.WEB_THREADS}"]
+    return [*command, f"--graceful-timeout={GRACE_SECONDS}"]
 
 
 def reachable(listener: socket.socket) -> tuple[str, int]:
@@ -148,21 +150,23 @@ def wait_until_ready(child: subprocess.Popen[bytes], listener: socket.socket) ->
 
 
 def keep_the_clock(child: subprocess.Popen[bytes]) -> None:
-    due = 0.0
+    """What cron does elsewhere. Months are made for the server of our own only: another's owner is not our login."""
+    due = {"run_due": 0.0} | ({"rotate_partitions": 0.0} if settings.EMBEDDED else {})
     while True:
         refuse_when_ended(child)
-        if time.monotonic() >= due:
-            do_due_work()
-            due = time.monotonic() + CLOCK_SECONDS
+        for job, moment in due.items():
+            if time.monotonic() >= moment:
+                do_due_work(job)
+                due[job] = time.monotonic() + EVERY_SECONDS[job]
         time.sleep(0.2)
 
 
-def do_due_work() -> None:
+def do_due_work(job: str) -> None:
     """A failure is written down and tried again at the next stroke: the console stays up without its clock."""
     try:
         if settings.EMBEDDED:
             embedded.start(settings.HOME)  # where it is up, this costs some milliseconds; killed alone, it comes back
-        call_command("run_due")
+        call_command(job, **({} if job == "run_due" else {"stdout": io.StringIO()}))
     except (CommandError, DatabaseError, embedded.ServerProblem) as error:
         log.warning("Due work failed: %s", str(error).strip().partition("\n")[0])
     except Exception:

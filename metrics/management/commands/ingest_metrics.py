@@ -11,7 +11,7 @@ from content.management.commands.adopt_posts import platform_name
 from content.post_file import Record, in_batches, moment, post_id, read_records, total, usable
 from content.progress import Progress
 from metrics.choices import MetricType
-from metrics.services import Observation, ingest_batch
+from metrics.services import Measurement, append_events
 
 BATCH = 5000  # rows in one transaction: beyond a thousand, larger ones gain little
 COLUMNS = ("platform_post_id", "observed_at")
@@ -37,10 +37,10 @@ class Command(BaseCommand):
         try:
             with path.open("rb") as stream, Progress("ingesting", stream) as progress:
                 for batch in in_batches(read_records(stream, COLUMNS), BATCH):
-                    observations, rejects = usable(batch, observed)
-                    result = ingest_batch(observations=observations, platform=platform, source="file", actor=ACTOR)
+                    measurements, rejects = usable(batch, lambda record: measured(record, platform))
+                    result = append_events(measurements=measurements, actor=ACTOR)
                     rejects = sorted(rejects + result.rejects, key=lambda reject: reject.line)
-                    rows, events = rows + len(batch), events + result.events
+                    rows, events = rows + len(batch), events + result.accepted
                     corrections, rejected = corrections + result.corrections, rejected + len(rejects)
                     for reject in rejects:
                         progress.line(str(reject))
@@ -56,12 +56,22 @@ class Command(BaseCommand):
             raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
 
 
-def observed(record: Record) -> list[Observation]:
-    """One observation for each total in the row; an empty cell is a total that the platform does not tell."""
+def measured(record: Record, platform: str) -> list[Measurement]:
+    """One measurement for each total in the row; an empty cell is a total that the platform does not tell."""
     post, when = post_id(record), moment(record, "observed_at")
     totals = {metric: total(record, metric) for metric in MetricType}
     found = [
-        Observation(record.line, post, when, metric, value) for metric, value in totals.items() if value is not None
+        Measurement(
+            line=record.line,
+            platform=platform,
+            metric_type=metric,
+            observed_at=when,
+            source="file",
+            platform_post_id=post,
+            total=value,
+        )
+        for metric, value in totals.items()
+        if value is not None
     ]
     if not found:
         raise Invalid(f"no totals; the columns are called {', '.join(MetricType.values)}.")

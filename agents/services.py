@@ -1,0 +1,102 @@
+"""What happens to a token: made, shown once to whoever made it, and ended."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from agents.choices import AgentStatus, TokenRole
+from agents.models import Agent, ApiToken, IdempotencyKey
+from audit.base import LAST_INSTANT, new_id
+from audit.context import Actor, acting
+from audit.errors import Conflict, Invalid
+
+PREFIX = 12  # characters that are kept: gh_ and nine that tell tokens apart, of 43
+ENTROPY = 32  # bytes
+KEYS_KEPT = timedelta(hours=24)
+
+
+@transaction.atomic
+def create_token(
+    *,
+    name: str,
+    role: str,
+    agent: Agent | None = None,
+    expires_at: datetime | None = None,
+    token_id: UUID | None = None,
+    actor: Actor,
+) -> tuple[ApiToken, str]:
+    """Make a token; returns it with its text, which is kept nowhere and can be shown this once.
+
+    `token_id` names the request: asked again with the same one (a page that is loaded again sends its form again), it
+    makes no second token.
+    """
+    actor.require("agents.add_apitoken", to="make tokens")
+    name = name.strip()
+    _check(name, role, agent, expires_at)
+    key, text = token_id or new_id(), f"gh_{secrets.token_urlsafe(ENTROPY)}"
+    try:
+        with transaction.atomic(), acting(actor):
+            token = ApiToken.objects.create(
+                api_token_id=key,
+                name=name,
+                role=role,
+                agent=agent,
+                prefix=text[:PREFIX],
+                token_sha256=token_hash(text),
+                expires_at=expires_at,
+            )
+    except IntegrityError:
+        made = ApiToken.objects.filter(pk=key).first()
+        if made is None:
+            raise
+        raise Conflict(
+            f"This has made the token “{made}” already, and that was shown then: nothing was made now. "
+            "Revoke it if nobody kept it, and begin anew for another."
+        ) from None
+    return token, text
+
+
+def token_hash(text: str) -> str:
+    """What is kept of a token. Quick on purpose: 256 random bits need no slow hash."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check(name: str, role: str, agent: Agent | None, expires_at: datetime | None) -> None:
+    """Each refusal in words that say what to do instead."""
+    if not name:
+        raise Invalid("Give the token a name: the audit log shows it for whatever the token does.")
+    if not name.isprintable():  # NUL, line breaks, half characters: what no log should repeat
+        raise Invalid("The name of a token must be one line of characters that can be shown.")
+    if role not in TokenRole.values:
+        raise Invalid(f"There is no role “{role}”; a token is for one of: {', '.join(TokenRole.values)}.")
+    if agent is None and role == TokenRole.JUDGE:
+        raise Invalid("A judge's token is bound to its agent: nobody judges their own work. Name the agent.")
+    if agent is not None and agent.status == AgentStatus.RETIRED:
+        raise Conflict(f"Agent “{agent}” is retired and is given no token.")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Invalid("The token would have expired already; choose a time to come.")
+    if expires_at is not None and expires_at > LAST_INSTANT:
+        raise Invalid("A token expires before the year 9999 ends, or never.")
+
+
+def revoke_token(*, token_id: UUID, actor: Actor) -> ApiToken:
+    """End a token, from now on and for good; whoever comes second is told so."""
+    actor.require("agents.change_apitoken", to="revoke tokens")
+    with acting(actor):
+        revoked = ApiToken.objects.filter(pk=token_id, revoked_at=None).change("revoke", revoked_at=timezone.now())
+    if revoked:
+        return revoked[0]
+    token = ApiToken.objects.filter(pk=token_id).first()
+    if token is None:
+        raise Invalid("There is no such token.")
+    raise Conflict(f"Token “{token}” was revoked already.")
+
+
+def purge_idempotency_keys(*, actor: Actor) -> int:
+    """Forget answers that nobody asks for again; returns how many."""
+    purged, _ = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEYS_KEPT).delete()
+    return purged
