@@ -230,7 +230,8 @@ def _publish_and_measure(publisher: Agent) -> None:
 
 def _totals(record: PublishRecord, now: datetime) -> list[Measurement]:
     """Running totals every six hours since the post went out, the same on every machine."""
-    chance, totals, measurements = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0), []  # noqa: S311
+    chance, totals = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0)  # noqa: S311
+    measurements: list[Measurement] = []
     when: datetime = record.published_at or now
     while when < now:
         for metric, pace in ((MetricType.VIEWS, 900), (MetricType.LIKES, 60), (MetricType.COMMENTS, 9)):

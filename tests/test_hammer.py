@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db.models import Count, F
+from django.db.models import Count, F, Sum
 from django.utils import timezone
 
 from audit.base import audited_models
@@ -22,17 +22,31 @@ from audit.models import AuditLog
 from audit.receivers import _values
 from campaigns.choices import Backlog, CampaignVerb
 from campaigns.models import Campaign, Task
-from campaigns.services import claim_tasks, complete_task, control_campaign, fail_task, release_task
+from campaigns.services import (
+    claim_tasks,
+    complete_task,
+    control_campaign,
+    fail_expired_tasks,
+    fail_task,
+    halt_everything,
+    heartbeat_task,
+    release_task,
+    resume_everything,
+)
 from config.groups import ADMINISTRATOR
-from content.choices import ArtifactType, Decision
-from content.models import Artifact, PublishRecord, ReviewItem
+from content.choices import ArtifactType, Decision, Hold, Outcome
+from content.models import Artifact, JudgeLease, PublishRecord, ReviewItem
 from content.services import (
+    claim_artifacts,
     claim_posts,
     decide_artifact,
     decide_review_item,
+    hold_expired_posts,
     publish_failed,
     publish_succeeded,
+    publish_unknown,
     settle_decisions,
+    settle_unknown_post,
     submit_artifact,
     undo_decision,
 )
@@ -55,7 +69,7 @@ class Somebody:
 
     def run(self) -> dict[str, int]:
         verbs: list[Callable[[], Any]] = [self.work] * 5 + [self.judge_one] * 4 + [self.decide] * 4
-        verbs += [self.undo, self.settle, self.settle, self.publish, self.publish, self.control]
+        verbs += [self.undo, self.settle, self.settle, self.publish, self.publish, self.control, self.lose, self.switch]
         for _ in range(STEPS):
             verb = self.chance.choice(verbs)
             try:
@@ -71,6 +85,7 @@ class Somebody:
 
     def work(self) -> None:
         for task in claim_tasks(agent=self.agent, actor=CLOCK):
+            heartbeat_task(task=task, actor=worker(task), lease_seconds=60)
             if self.chance.random() < 0.1:
                 release_task(task=task, actor=worker(task))
             elif self.chance.random() < 0.1:
@@ -81,7 +96,10 @@ class Somebody:
                 complete_task(task=task, actor=worker(task))
 
     def judge_one(self) -> None:
-        if artifact := self.one(Artifact.objects.filter(task__status="review")):
+        claimed = claim_artifacts(judge=self.judge, actor=CLOCK)
+        lease = claimed[0] if claimed and self.chance.random() < 0.7 else None
+        artifact = lease.artifact if lease else self.one(Artifact.objects.filter(task__status="review"))
+        if artifact:
             confidence = Decimal(self.chance.choice(["0.5", "0.99"]))
             decision = self.chance.choice([Decision.APPROVE] * 3 + [Decision.REJECT, Decision.ESCALATE])
             decide_artifact(
@@ -91,6 +109,7 @@ class Somebody:
                 confidence=confidence,
                 reasons=["-"],
                 actor=Actor(ActorType.JUDGE, self.judge.pk),
+                lease_id=lease and lease.lease_id,
             )
 
     def decide(self) -> None:
@@ -111,12 +130,32 @@ class Somebody:
     def publish(self) -> None:
         PublishRecord.objects.queued().filter(lease_id=None).change("test", scheduled_for=timezone.now())
         for record in claim_posts(platform="tiktok", actor=CLOCK):
-            if self.chance.random() < 0.7:
+            if self.chance.random() < 0.1:
+                publish_unknown(record=record, error="timeout", actor=CLOCK)
+            elif self.chance.random() < 0.7:
                 publish_succeeded(
                     record=record, platform_post_id=str(record.pk), published_at=timezone.now(), actor=CLOCK
                 )
             else:
-                publish_failed(record=record, error="HTTP 500", actor=CLOCK)
+                publish_failed(record=record, error="HTTP 500", retryable=True, actor=CLOCK)
+
+    def lose(self) -> None:
+        """Workers, publishers and judges go silent, and the clock finds it."""
+        past = timezone.now() - timedelta(seconds=1)
+        for rows in (Task.objects.all(), PublishRecord.objects.all(), JudgeLease.objects.all()):
+            rows.filter(lease_id__isnull=False).change("test", lease_expires_at=past)
+        fail_expired_tasks(actor=CLOCK)
+        hold_expired_posts(actor=CLOCK)
+        Task.objects.filter(status="pending", not_before__isnull=False).change("test", not_before=None)
+        if record := self.one(PublishRecord.objects.queued().filter(hold=Hold.OUTCOME_UNKNOWN)):
+            outcome = self.chance.choice([Outcome.RETRY, Outcome.DROP])
+            operator = Actor.human(self.people[0])
+            settle_unknown_post(publish_id=record.pk, outcome=outcome, actor=operator, reason="I looked.")
+
+    def switch(self) -> None:
+        operator = Actor.human(self.people[0])
+        halt_everything(actor=operator, reason="Because.")
+        resume_everything(actor=operator, reason="Because.")
 
     def control(self) -> None:
         campaign = self.chance.choice(self.campaigns)
@@ -134,19 +173,26 @@ def test_whatever_happens_at_once_the_rules_hold(seed: int) -> None:
     people = [make_user(ADMINISTRATOR) for _ in range(3)]
     for campaign in campaigns:
         for _ in range(30):
-            make_task(campaign=campaign, agent=agent)
+            make_task(campaign=campaign, agent=agent, reserve_etb=3, max_attempts=9)
     results = together(*(Somebody(seed * 10 + n, campaigns, people, judge, agent).run for n in range(4)))
     assert all(isinstance(result, dict) for result in results), results  # nothing but refusals was raised
     done: dict[str, int] = defaultdict(int)
     for result in results:
         for verb, times in result.items():
             done[verb] += times
-    assert min(done[verb] for verb in ("work", "judge_one", "decide", "settle")) > 0, dict(done)
+    assert min(done[verb] for verb in ("work", "judge_one", "decide", "settle", "lose", "switch")) > 0, dict(done)
     the_rules_hold()
     the_log_tells_it_all()
 
 
 def the_rules_hold() -> None:
+    for campaign in Campaign.objects.all():
+        reserved = campaign.tasks.filter(status="in_progress").aggregate(sum=Sum("reserve_etb"))["sum"] or 0
+        spent = campaign.tasks.aggregate(sum=Sum("cost_etb"))["sum"] or 0
+        assert (campaign.reserved_etb, campaign.spent_etb) == (reserved, spent)
+        assert reserved + spent <= campaign.budget_cap_etb
+    live = PublishRecord.objects.live().values("artifact", "platform").annotate(n=Count("pk"))
+    assert not live.filter(n__gt=1)
     assert not Task.objects.exclude(status="in_progress").filter(lease_id__isnull=False).exists()
     assert not Task.objects.values("parent_task").annotate(n=Count("pk")).filter(parent_task__isnull=False, n__gt=1)
     assert not ReviewItem.objects.open().exclude(task__status="review").exists()
@@ -166,7 +212,7 @@ def the_rules_hold() -> None:
 
 def the_log_tells_it_all() -> None:
     states: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-    for entry in AuditLog.objects.exclude(entity_type__in=["user", "group"]).order_by("created_at", "audit_id"):
+    for entry in AuditLog.objects.exclude(entity_type__in=["user", "group", "system_control"]).order_by("created_at", "audit_id"):
         state = states[entry.entity_type, entry.entity_id]
         for column, (before, after) in entry.changes.items():
             assert state.get(column) == before, (entry, column)
