@@ -8,6 +8,7 @@ an operator's lock would never be granted. Advisory locks are granted in the ord
 a gate after the operator waits, or, as a claim does, goes elsewhere. Gate 0 is the whole system's.
 """
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db import connection
@@ -27,20 +28,28 @@ def share_campaign(campaign_id: UUID) -> str:
     Every verb that writes for a campaign begins with this. PostgreSQL's key share lock is what inserting a row with a
     foreign key takes anyway, only that it would come too late: after the lock on the task that a stop waits for.
     """
+    found = share_campaigns([campaign_id])
+    if campaign_id not in found:
+        raise Invalid("There is no such campaign.")
+    return found[campaign_id]
+
+
+def share_campaigns(campaign_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The same for several; returns the status of each that there is. In one order, or two callers wait in a circle."""
+    ids = list(campaign_ids)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_advisory_xact_lock_shared(%s, 0), pg_advisory_xact_lock_shared(%s, hashtext(%s))",
-            [GATE, GATE, str(campaign_id)],
+            "SELECT pg_advisory_xact_lock_shared(%s, key) FROM ("
+            " SELECT 0 AS key, NULL::uuid AS id UNION ALL SELECT hashtext(id::text), id FROM unnest(%s::uuid[]) id"
+            " ORDER BY id NULLS FIRST) gates",
+            [GATE, ids],
         )
         cursor.execute(
-            "SELECT c.status FROM campaign c CROSS JOIN system_control s WHERE c.campaign_id = %s"
-            " FOR KEY SHARE OF s, c",
-            [campaign_id],
+            "SELECT c.campaign_id, c.status FROM campaign c CROSS JOIN system_control s"
+            " WHERE c.campaign_id = ANY (%s) ORDER BY c.campaign_id FOR KEY SHARE OF s, c",
+            [ids],
         )
-        found = cursor.fetchone()
-    if found is None:
-        raise Invalid("There is no such campaign.")
-    return str(found[0])
+        return dict(cursor.fetchall())
 
 
 def present_epoch() -> Subquery:

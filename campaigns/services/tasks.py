@@ -21,7 +21,7 @@ from audit.due import one_by_one
 from audit.errors import Conflict, Invalid
 from campaigns.choices import CAMPAIGN_FINAL, UNREVIEWED_TYPES, TaskPriority, TaskStatus
 from campaigns.models import MOST_ATTEMPTS, Campaign, Task, TaskQuerySet
-from campaigns.services.locks import present_epoch, share_campaign
+from campaigns.services.locks import present_epoch, share_campaign, share_campaigns
 
 RETRY_DELAY = timedelta(minutes=1)  # doubled with each attempt
 LONGEST_DELAY = timedelta(hours=1)
@@ -47,11 +47,10 @@ def create_task(
 def create_tasks(*, tasks: Sequence[Task], actor: Actor) -> list[Task]:
     """Plan several pieces of work, all or none; `tasks` are rows that are not saved yet."""
     actor.require("campaigns.add_task", to="plan tasks")
-    for campaign in sorted({task.campaign for task in tasks}, key=lambda campaign: campaign.pk):
-        status = share_campaign(campaign.pk)
-        if status in CAMPAIGN_FINAL:
-            raise Conflict(f"Campaign “{campaign}” is {status}; it takes no more work.")
+    statuses = share_campaigns({task.campaign_id for task in tasks})
     for task in tasks:
+        if (status := statuses[task.campaign_id]) in CAMPAIGN_FINAL:
+            raise Conflict(f"Campaign “{task.campaign}” is {status}; it takes no more work.")
         if task.agent.status == AgentStatus.RETIRED:
             raise Conflict(f"Agent “{task.agent}” is retired; it takes no more work.")
         task.status, task.created_by = TaskStatus.PENDING, actor.person

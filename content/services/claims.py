@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from django.db import transaction
-
 from agents.models import Agent
 from audit.context import Actor
 from audit.statement import actor_parameters, insert_audit
@@ -68,9 +66,8 @@ def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: i
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    for look in (2 * limit + 8, 16 * limit + 64):
-        with transaction.atomic():
-            claimed = list(PublishRecord.objects.raw(CLAIM_POSTS, {**parameters, "look": look}))
+    for look in (4 * limit + 8, 16 * limit + 64):
+        claimed = list(PublishRecord.objects.raw(CLAIM_POSTS, {**parameters, "look": look}))
         if claimed:
             break
     return claimed
@@ -140,5 +137,4 @@ def claim_artifacts(
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    with transaction.atomic():
-        return list(JudgeLease.objects.raw(CLAIM_ARTIFACTS, parameters))
+    return list(JudgeLease.objects.raw(CLAIM_ARTIFACTS, parameters))

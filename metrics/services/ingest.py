@@ -19,6 +19,7 @@ from django.db import connection, transaction
 
 from audit.context import Actor
 from audit.statement import actor_parameters, insert_audit
+from campaigns.services.locks import share_campaigns
 from content.choices import PublishStatus
 from content.post_file import LARGEST, LONGEST_ID, Reject
 from metrics.choices import MetricType
@@ -87,11 +88,7 @@ TAKE_OUT_UNKNOWN = """
 
 # Two batches lock the campaigns and then the posts that they share in one order: the second waits, and then sees the
 # totals of the first. Increases need no lock; their ids settle who counts.
-LOCK_CAMPAIGNS = """
-    SELECT FROM campaign
-    WHERE campaign_id IN (SELECT a.campaign_id FROM metric_staging s JOIN artifact a USING (artifact_id))
-    ORDER BY campaign_id FOR KEY SHARE
-"""
+CAMPAIGNS = "SELECT DISTINCT a.campaign_id FROM metric_staging s JOIN artifact a USING (artifact_id)"
 LOCK_POSTS = """
     SELECT FROM publish_record WHERE publish_id IN (SELECT publish_id FROM metric_staging WHERE total IS NOT NULL)
     ORDER BY publish_id FOR NO KEY UPDATE
@@ -210,7 +207,8 @@ def append_events(*, measurements: Sequence[Measurement], actor: Actor) -> Batch
         cursor.execute(RESOLVE, parameters)
         cursor.execute(TAKE_OUT_UNKNOWN)
         unknown = [(good[item], artifact_is_known) for item, artifact_is_known in cursor.fetchall()]
-        cursor.execute(LOCK_CAMPAIGNS)
+        cursor.execute(CAMPAIGNS)
+        share_campaigns([campaign_id for (campaign_id,) in cursor.fetchall()])
         cursor.execute(LOCK_POSTS)
         events, corrections = _merge(cursor, parameters)
         cursor.execute("DROP TABLE metric_staging")

@@ -280,7 +280,7 @@ def test_a_thousand_lines_take_no_more_queries_than_one() -> None:
             connection,
         ) as queries:
             append(*lines)
-        assert len(queries) == 15
+        assert len(queries) == 17
 
 
 def mixed(posts: list[PublishRecord], chance: random.Random) -> list[Measurement]:
