@@ -87,6 +87,8 @@ def _controlled(operator: models.Model) -> None:
     actor = Actor.human(operator)
     for name, verb, reason in CONTROLLED:
         campaign = factories.make_campaign(name=name, budget_cap_etb="2500.00")
+        factories.queued_posts(campaign=campaign)
+        factories.make_task(campaign=campaign, reserve_etb="3000.00", title=f"Film: {name}")
         control_campaign(verb, campaign_id=campaign.pk, actor=actor, reason=reason)
 
 

@@ -39,11 +39,14 @@ def own() -> Iterator[tuple[str, str]]:
     yield "search", reverse("admin:search") + "?q=meskel"
     yield "search-empty", reverse("admin:search") + "?q=nothing+like+it"
     yield "password", reverse("admin:password_change")
+    yield "api", reverse("api-docs")
     task = Task.objects.get(title="Thread: the ceremony")
     yield "trace", reverse("admin:trace", args=[task.trace_id])
     for verb in ("pause", "halt", "stop"):
         campaign = Campaign.objects.get(name="Meskel launch")
         yield f"control-{verb}", reverse("admin:campaigns_campaign_control", args=[campaign.pk, verb])
+    paused = Campaign.objects.get(name="Diaspora remittance")
+    yield "control-resume", reverse("admin:campaigns_campaign_control", args=[paused.pk, "resume"])
     for name in ("Meskel launch", "Rainy season tips", "Diaspora remittance"):
         yield f"campaign-{name.split()[0].lower()}", campaign_page(name)
     waiting = ReviewItem.objects.get(task__title="Reel: 3 fees to avoid")
