@@ -2,13 +2,17 @@
 
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check lock clean
+.PHONY: help run demo-fleet setup test check lock clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 run: setup ## serve Gatehouse with demo data on http://127.0.0.1:8000/ (PORT=, HOST=), until Ctrl-C
 	@exec $(PYTHON) manage.py serve --demo
+
+demo-fleet: setup ## serve the demo with a simulated fleet at work in it, until Ctrl-C
+	@trap : INT; $(PYTHON) manage.py serve --demo & server=$$!; $(PYTHON) manage.py simulate_fleet; \
+	kill $$server 2>/dev/null; wait $$server
 
 test: setup ## run the tests; ARGS="-k name" goes to pytest
 	@exec $(PYTHON) -m pytest $(ARGS)

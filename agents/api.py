@@ -21,7 +21,7 @@ from audit.api import PROBLEM, found, problem
 from audit.bodies import Accepted, check_query, fingerprint, read_body
 from audit.choices import ActorType
 from audit.context import Actor, acting
-from audit.errors import Conflict, Invalid, NotAllowed
+from audit.errors import Invalid, NotAllowed
 
 ACTOR_TYPE = {
     TokenRole.PLANNER: ActorType.PLANNER,
@@ -154,7 +154,8 @@ def once(request: Any, run: Callable[[], HttpResponse]) -> HttpResponse:
     token, asked = token_of(request), fingerprint(request)
     with transaction.atomic():
         if not _is_ours(token, key):
-            raise Conflict("The request with this Idempotency-Key is still running; ask again in a moment.")
+            running = "The request with this Idempotency-Key is still running; ask again in a moment."
+            return problem(409, running, headers={"Retry-After": "1"})
         if kept := IdempotencyKey.objects.filter(api_token=token, key=key).first():
             return _again(kept, asked)
         with transaction.atomic():

@@ -171,9 +171,10 @@ def problem(
     }
     if errors:
         told["errors"] = list(errors)
-    return HttpResponse(
-        exact_json.dumps(told, ensure_ascii=False), status=status, content_type=PROBLEM, headers=headers
-    )
+    body = exact_json.dumps(told, ensure_ascii=False)
+    answer = HttpResponse(body, status=status, content_type=PROBLEM, headers=headers)
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # a refusal is an answer; faults are logged elsewhere
+    return answer
 
 
 def found(row: R | None, sentence: str) -> R:

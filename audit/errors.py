@@ -39,3 +39,12 @@ STATUS = {NotAllowed: 403, Conflict: 409, TooLate: 409}
 def status_of(refusal: Refused) -> int:
     """The HTTP status of a refusal, at every door that speaks HTTP; what cannot be used is 422."""
     return STATUS.get(type(refusal), 422)
+
+
+def broken_rule(error: Exception) -> str:
+    """The name of the constraint or trigger by which the database refused; empty when it was something else."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+
+
+def sqlstate(error: Exception) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""

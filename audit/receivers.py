@@ -35,10 +35,18 @@ def register(model: type[AuditedModel]) -> None:
 
 
 def _remember(sender: type[AuditedModel], instance: AuditedModel, using: str, **_: Any) -> None:
-    """Lock and keep the row as it is, so that the log tells what really changed and not what was asked."""
+    """Lock and keep the row as it is, so that the log tells what really changed and not what was asked.
+
+    Not against those who hold its key: a busy fleet would keep an edit of its campaign or agent waiting without end.
+    """
     before = None
     if not instance._state.adding:
-        before = sender._base_manager.using(using).select_for_update(of=("self",)).filter(pk=instance.pk).first()
+        before = (
+            sender._base_manager.using(using)
+            .select_for_update(of=("self",), no_key=True)
+            .filter(pk=instance.pk)
+            .first()
+        )
     setattr(instance, _BEFORE, before)
 
 

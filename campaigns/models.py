@@ -369,6 +369,9 @@ class Task(AuditedModel):
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
                         {refusal("task", "lease_epoch_stamped", "the epoch of a task is stamped, not written")}
                     END IF;
+                    IF NEW.lease_id <> OLD.lease_id AND OLD.lease_expires_at > now() THEN
+                        {refusal("task", "lease_is_held", "another worker holds this task")}
+                    END IF;
                     IF OLD.status = 'in_progress' AND NEW.status = 'done'
                             AND NOT NEW.task_type = ANY ({array(sorted(UNREVIEWED_TYPES))}) THEN
                         {refusal("task", "status_transition", "a % is reviewed before it is done", "NEW.task_type")}

@@ -16,7 +16,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from audit.api import problem
 from audit.base import audited_models
 from audit.context import current
-from audit.errors import Refused, status_of
+from audit.errors import Refused, broken_rule, sqlstate, status_of
 from config.middleware import API
 
 log = logging.getLogger(__name__)
@@ -83,8 +83,7 @@ def _unusable(request: HttpRequest, error: DatabaseError) -> HttpResponse:
 
 def _broken_rule(request: HttpRequest, error: IntegrityError) -> HttpResponse:
     """A rule that the database holds: in the words of the constraint or trigger, never of the statement."""
-    report = getattr(error.__cause__, "diag", None)
-    name, state = getattr(report, "constraint_name", None), getattr(error.__cause__, "sqlstate", None)
+    report, name, state = getattr(error.__cause__, "diag", None), broken_rule(error), sqlstate(error)
     for model in audited_models():
         for constraint in model._meta.constraints:
             if constraint.name == name:

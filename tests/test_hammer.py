@@ -155,7 +155,7 @@ class Somebody:
     def switch(self) -> None:
         operator = Actor.human(self.people[0])
         halt_everything(actor=operator, reason="Because.")
-        resume_everything(actor=operator, reason="Because.")
+        resume_everything(actor=operator, reason="Because.", backlog=self.chance.choice(list(Backlog)))
 
     def control(self) -> None:
         campaign = self.chance.choice(self.campaigns)
@@ -212,7 +212,9 @@ def the_rules_hold() -> None:
 
 def the_log_tells_it_all() -> None:
     states: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
-    for entry in AuditLog.objects.exclude(entity_type__in=["user", "group", "system_control"]).order_by("created_at", "audit_id"):
+    for entry in AuditLog.objects.exclude(entity_type__in=["user", "group", "system_control"]).order_by(
+        "created_at", "audit_id"
+    ):
         state = states[entry.entity_type, entry.entity_id]
         for column, (before, after) in entry.changes.items():
             assert state.get(column) == before, (entry, column)

@@ -2,8 +2,8 @@
 
 It is one statement because a fleet asks for little else. What its parts settle:
 
-- `running` asks only campaigns on which work may start, so that a backlog on paused ones costs nothing. It takes their
-  gates (`locks.py`) without waiting, so that a claim never overtakes an operator who waits for one.
+- `running` asks only campaigns on which work may start and where there is some, so that a backlog on paused ones costs
+  nothing. It takes their gates (`locks.py`) without waiting, so that no claim overtakes an operator who waits for one.
 - `candidates` looks ahead further than is asked for, because other workers may be taking the first ones right now.
 - `picked` locks just as many as are asked for and skips what others have: a task goes to one caller only.
 - `ready` looks at the campaigns again under their locks: what was read before may be a pause ago. Where money is
@@ -13,34 +13,51 @@ It is one statement because a fleet asks for little else. What its parts settle:
 """
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from agents.models import Agent
 from audit import statement as audit
+from audit.base import AuditedModel
 from audit.context import Actor
+from audit.errors import broken_rule, sqlstate
 from audit.statement import insert_audit
 from campaigns.choices import PRIORITY_RANK, TaskType
 from campaigns.models import RUNS, Task
 from campaigns.services.locks import GATE
 
-# The campaigns on which work may start, with their gates; every claim begins with it.
-RUNNING = f"""
+PATIENCE = "2s"  # how long a claim waits for whoever writes for the same campaign
+
+
+def running(work: str) -> str:
+    """The campaigns on which work may start and where there is some (`work`: a condition on c), with their gates.
+
+    Every claim begins with it. Gates of other campaigns are left alone: no claim stands in the way of their operators.
+    """
+    return f"""
     running AS MATERIALIZED (
         SELECT campaign_id, budget_left
         FROM (
             SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
-            FROM campaign c CROSS JOIN system_control s WHERE {RUNS} OFFSET 0
+            FROM campaign c CROSS JOIN system_control s WHERE {RUNS} AND EXISTS ({work}) OFFSET 0
         ) c
-        WHERE (SELECT pg_try_advisory_xact_lock_shared({GATE}, 0))
+        WHERE (SELECT set_config('lock_timeout', '{PATIENCE}', true)) IS NOT NULL
+          AND (SELECT pg_try_advisory_xact_lock_shared({GATE}, 0))
           AND pg_try_advisory_xact_lock_shared({GATE}, hashtext(campaign_id::text))
     )"""
+
+
 # As the index idx_task_pending has it.
 RANKS = " ".join(f"WHEN priority = '{priority}' THEN {rank}" for priority, rank in PRIORITY_RANK.items())
 RANK = f"(CASE {RANKS} ELSE NULL END)"
 COLUMNS = ", ".join(str(field.column) for field in Task._meta.concrete_fields)
+PENDING = "SELECT FROM task WHERE agent_id = %(agent)s AND campaign_id = c.campaign_id AND status = 'pending'"
 SHA256 = "encode(sha256(convert_to(context::text, 'UTF8')), 'hex')"
 CLAIM = f"""
-    WITH {RUNNING}, candidates AS MATERIALIZED (
+    WITH {running(PENDING)}, candidates AS MATERIALIZED (
         SELECT t.*
         FROM running r
         CROSS JOIN LATERAL (
@@ -119,8 +136,32 @@ def claim_tasks(
         "lease": timedelta(seconds=lease_seconds),
         **audit.actor_parameters(actor),
     }
-    for look in (4 * limit + 8, 16 * limit + 64):  # further ahead where others hold all that comes first
-        claimed = list(Task.objects.raw(CLAIM, {**parameters, "look": look}))  # a statement is a transaction already
-        if claimed:
-            break
-    return claimed
+    return hand_out(Task, CLAIM, parameters, limit)
+
+
+M = TypeVar("M", bound=AuditedModel)
+LOST_A_RACE = {"task_campaign_runs", "task_agent_active", "publish_record_campaign_runs"}
+LOCK_TIMEOUT = "55P03"
+
+
+def hand_out(model: type[M], claim: str, parameters: dict[str, Any], limit: int) -> list[M]:
+    """What the claim hands out. It looks further ahead where others hold all that comes first.
+
+    A campaign that stopped running, an agent that was suspended or somebody who does not finish, at this very moment,
+    is no error: there is nothing to hand out then.
+    """
+    for look in (4 * limit + 8, 16 * limit + 64):
+        try:
+            # A statement is a transaction already; within another it is undone alone.
+            with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                claimed: list[M] = list(model._base_manager.raw(claim, {**parameters, "look": look}))
+        except IntegrityError as error:
+            if broken_rule(error) not in LOST_A_RACE:
+                raise
+        except OperationalError as error:
+            if sqlstate(error) != LOCK_TIMEOUT:
+                raise
+        else:
+            if claimed:
+                return claimed
+    return []

@@ -56,10 +56,10 @@ def count(campaign: Campaign, now: datetime | None = None) -> Counts:
     posts = campaign.publish_records.queued().aggregate(
         queued=Count("pk", filter=waiting),
         due_soon=Count("pk", filter=waiting & Q(scheduled_for__gt=now, scheduled_for__lte=soon)),
-        overdue=Count("pk", filter=waiting & (Q(scheduled_for=None) | Q(scheduled_for__lte=now))),
         leaving=Count("pk", filter=Q(lease_id__isnull=False)),
     )
-    return Counts(**tasks, **posts, reviews=campaign.review_items.open().count(), soon=soon)
+    overdue = campaign.publish_records.overdue(now).count()
+    return Counts(**tasks, **posts, overdue=overdue, reviews=campaign.review_items.open().count(), soon=soon)
 
 
 GOES_ON: Fate = ("go on", "good", "nothing changes for them")

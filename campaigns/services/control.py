@@ -6,7 +6,7 @@ everything later sees the verb. Posts and review items are reached through the c
 app is a higher room.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid
+from audit.errors import Conflict, Invalid, sqlstate
 from campaigns.choices import TASK_OPEN, VERB_FROM, Backlog, CampaignStatus, CampaignVerb, TaskStatus
 from campaigns.models import MOST_ATTEMPTS, Campaign, SystemControl, Task, TaskQuerySet
 from campaigns.services.locks import close_gate
@@ -54,10 +54,9 @@ def urgent(verb: V) -> V:
                         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
                     return changed
             except OperationalError as error:
-                sqlstate = getattr(error.__cause__, "sqlstate", "")
-                if sqlstate not in {DEADLOCK, LOCK_TIMEOUT}:
+                if sqlstate(error) not in {DEADLOCK, LOCK_TIMEOUT}:
                     raise
-                if sqlstate == LOCK_TIMEOUT or not left:
+                if sqlstate(error) == LOCK_TIMEOUT or not left:
                     break
         raise Conflict(
             "Somebody is writing for this campaign and does not finish, so that nothing could be changed. Try again; "
@@ -162,21 +161,27 @@ def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str, backlog: Ba
     """
     with acting(actor):
         campaign = _lock(campaign_id, CampaignVerb.RESUME, actor, reason)
-        waiting = campaign.publish_records.overdue(timezone.now())
-        if backlog not in Backlog.values and (count := waiting.count()):
-            posts = "1 post has" if count == 1 else f"{count:,} posts have"
-            choices = ", ".join(f"{choice} ({choice.label})" for choice in Backlog)
-            raise Invalid(f"{posts} become overdue meanwhile. Choose what becomes of them: {choices}.")
-        if backlog == Backlog.DROP:
-            waiting.drop(CampaignVerb.RESUME, f"Dropped when the campaign was resumed: {reason.strip()}")
-        elif backlog == Backlog.SPREAD:
-            waiting.spread(CampaignVerb.RESUME, timezone.now(), SPREAD)
+        _settle_backlog([campaign], backlog, reason)
         return _set(campaign, CampaignVerb.RESUME, actor, reason, status=CampaignStatus.ACTIVE)
 
 
 def overdue(campaign: Campaign) -> int:
     """How many posts would leave at once if the campaign ran; a resume asks what becomes of them."""
     return int(campaign.publish_records.overdue(timezone.now()).count())
+
+
+def _settle_backlog(campaigns: Iterable[Campaign], backlog: Backlog | str, reason: str) -> None:
+    """What becomes of the posts of these campaigns whose time came while nothing left; refuses when nobody says."""
+    late = [campaign.publish_records.overdue(timezone.now()) for campaign in campaigns]
+    if backlog not in Backlog.values and (count := sum(posts.count() for posts in late)):
+        words = "1 post has" if count == 1 else f"{count:,} posts have"
+        choices = ", ".join(f"{choice} ({choice.label})" for choice in Backlog)
+        raise Invalid(f"{words} become overdue meanwhile. Choose what becomes of them: {choices}.")
+    for posts in late:
+        if backlog == Backlog.DROP:
+            posts.drop(CampaignVerb.RESUME, f"Dropped at a resume: {reason.strip()}")
+        elif backlog == Backlog.SPREAD:
+            posts.spread(CampaignVerb.RESUME, timezone.now(), SPREAD)
 
 
 @urgent
@@ -251,12 +256,17 @@ def halt_everything(*, actor: Actor, reason: str) -> SystemControl:
 
 
 @urgent
-def resume_everything(*, actor: Actor, reason: str) -> SystemControl:
-    """Ends a halt of everything. Campaigns that were paused or halted themselves stay so."""
+def resume_everything(*, actor: Actor, reason: str, backlog: Backlog | str = "") -> SystemControl:
+    """Ends a halt of everything. Campaigns that were paused or halted themselves stay so.
+
+    `backlog` says what becomes of overdue posts of those that run, as in a campaign's resume.
+    """
     with acting(actor):
         system = _lock_system("resume", actor, reason)
         if not system.halted:
             raise Conflict("Nothing is halted as a whole; a campaign that is paused is resumed by itself.")
+        running = Campaign.objects.filter(status=CampaignStatus.ACTIVE, publish_records__status="queued").distinct()
+        _settle_backlog(running.order_by("pk"), backlog, reason)
         return _set_system(system, "resume", actor, reason, halted=False)
 
 
@@ -279,6 +289,9 @@ def resume_due_campaigns(*, actor: Actor) -> int:
     )
 
     def resume(campaign: Campaign) -> bool:
+        close_gate(campaign.pk)
+        if not due.select_for_update().filter(pk=campaign.pk).exists():
+            return False  # halted, or paused anew, a moment ago
         reason = "The pause ended at the time it was given."
         # Nobody is there to be asked; spread, they neither flood nor get lost.
         resume_campaign(campaign_id=campaign.pk, actor=actor, reason=reason, backlog=Backlog.SPREAD)

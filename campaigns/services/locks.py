@@ -52,10 +52,10 @@ def share_campaigns(campaign_ids: Collection[UUID]) -> dict[UUID, str]:
         return dict(cursor.fetchall())
 
 
-def present_epoch() -> Subquery:
+def present_epoch(campaign: str = "campaign_id") -> Subquery:
     """The epoch with which work for a row's campaign is stamped now: leases of a smaller one are void."""
     system = SystemControl.objects.values("epoch")[:1]
-    return Subquery(Campaign.objects.filter(pk=OuterRef("campaign_id")).values(now=F("epoch") + Subquery(system)))
+    return Subquery(Campaign.objects.filter(pk=OuterRef(campaign)).values(now=F("epoch") + Subquery(system)))
 
 
 def close_gate(campaign_id: UUID | None = None) -> None:

@@ -18,7 +18,7 @@ from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid
+from audit.errors import Conflict, Invalid, broken_rule
 from campaigns.choices import CAMPAIGN_FINAL, UNREVIEWED_TYPES, TaskPriority, TaskStatus
 from campaigns.models import MOST_ATTEMPTS, Campaign, Task, TaskQuerySet
 from campaigns.services.locks import present_epoch, share_campaign, share_campaigns
@@ -89,7 +89,7 @@ def _change_leased(task: Task, action: str, actor: Actor, cost: Decimal | None =
         with transaction.atomic(), acting(actor):
             changed = leased(task).change(action, **values)
     except IntegrityError as error:
-        if "campaign_budget_check" not in str(error):
+        if broken_rule(error) != "campaign_budget_check":
             raise
         raise Conflict(
             f"A cost of {cost} ETB would pass the campaign's budget cap. What was reserved for the task can be settled "
@@ -120,7 +120,8 @@ def complete_task(*, task: Task, actor: Actor, cost_etb: Decimal | None = None) 
     status = TaskStatus.DONE if task.task_type in UNREVIEWED_TYPES else TaskStatus.REVIEW
     completed = _change_leased(task, "complete", actor, _cost(task, cost_etb), status=status)
     # Asked through the task's own relation, because artifacts are a higher room.
-    if status == TaskStatus.REVIEW and not task.artifacts.exists():
+    made = task.artifacts.filter(created_at__gte=completed.claimed_at)
+    if status == TaskStatus.REVIEW and not made.exists():
         raise Conflict(f"Task “{task}” has nothing to review yet; submit what was made first.")
     return completed
 

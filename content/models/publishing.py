@@ -21,7 +21,8 @@ from audit.base import (
     times_within_reach,
 )
 from audit.choices import EntityType
-from audit.triggers import MUTABLE, DefinerGuard, Transitions, refusal
+from audit.triggers import MUTABLE, DefinerGuard, Guard, Transitions, refusal
+from campaigns.choices import TaskStatus
 from campaigns.models import RUNS, Campaign
 from content.choices import PUBLISH_INITIAL, PUBLISH_TRANSITIONS, DisclosureLevel, Hold, PublishStatus
 from content.models.artifact import Artifact
@@ -39,6 +40,9 @@ DECISION_ALLOWS = """
 """
 
 
+MOST_STEPS = 60  # in which many posts are spread over a time
+
+
 class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
     def live(self) -> "PublishRecordQuerySet":
         return self.exclude(status=PublishStatus.FAILED)
@@ -49,14 +53,20 @@ class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
     def overdue(self, now: datetime) -> "PublishRecordQuerySet":
         """What would leave at once if its campaign ran."""
         return self.queued().filter(
-            Q(scheduled_for=None) | Q(scheduled_for__lte=now), hold=None, lease_id=None, decision__isnull=False
+            Q(scheduled_for=None) | Q(scheduled_for__lte=now),
+            hold=None,
+            lease_id=None,
+            decision__isnull=False,
+            artifact__task__status=TaskStatus.DONE,
         )
 
     def spread(self, action: str, start: datetime, period: timedelta) -> None:
         """Let them leave one after the other, evenly over `period`, those that were due first going first."""
-        rows = list(self.order_by(Coalesce("scheduled_for", "created_at"), "publish_id"))
-        for place, record in enumerate(rows):
-            record.change(action, scheduled_for=start + period * place / len(rows))
+        keys = list(self.order_by(Coalesce("scheduled_for", "created_at"), "publish_id").values_list("pk", flat=True))
+        steps = min(len(keys), MOST_STEPS)
+        for step in range(steps):
+            together = keys[step * len(keys) // steps : (step + 1) * len(keys) // steps]
+            self.filter(pk__in=together).change(action, scheduled_for=start + period * step / steps)
 
     def mark_unknown(self, action: str) -> "list[PublishRecord]":
         """What a publisher holds right now may still appear: a person has to look before anything is tried again."""
@@ -135,7 +145,8 @@ class PublishRecord(AuditedModel):
             ),
             models.UniqueConstraint(
                 fields=["platform", "platform_post_id"],
-                condition=Q(platform_post_id__isnull=False),
+                # A failed try may keep the id that its publisher told too late; it is no claim on the post.
+                condition=Q(platform_post_id__isnull=False) & ~Q(status=PublishStatus.FAILED),
                 name="publish_record_platform_post_key",
                 violation_error_message="Another record already has that post of that platform.",
             ),
@@ -188,6 +199,17 @@ class PublishRecord(AuditedModel):
                     RETURN NEW;
                 """,
             ),
+            Guard(
+                name="unknown",
+                operation=pgtrigger.Update,
+                func=f"""
+                    IF OLD.hold = 'outcome_unknown' AND NEW.hold IS DISTINCT FROM OLD.hold
+                            AND current_user = 'gatehouse_agent' THEN
+                        {refusal("publish_record", "outcome_unknown", "a person says what became of this post")}
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
             DefinerGuard(
                 name="lease",
                 operation=pgtrigger.Update,
@@ -209,6 +231,10 @@ class PublishRecord(AuditedModel):
                     IF NEW.lease_epoch IS DISTINCT FROM OLD.lease_epoch THEN
                         {refusal("publish_record", "lease_epoch_stamped", "a post''s epoch is stamped, not written")}
                     END IF;
+                    IF NEW.lease_id IS DISTINCT FROM OLD.lease_id AND NEW.lease_id IS NOT NULL
+                            AND NEW.hold IS NOT NULL THEN
+                        {refusal("publish_record", "hold", "a post that is held is not handed out")}
+                    END IF;
                     IF NEW.status = 'published' AND OLD.status <> 'published' THEN
                         SELECT c.epoch + s.epoch INTO present FROM campaign c CROSS JOIN system_control s
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
@@ -227,6 +253,9 @@ class PublishRecord(AuditedModel):
                         WHERE c.campaign_id = NEW.campaign_id FOR KEY SHARE OF c, s;
                         IF NOT runs THEN
                             {refusal("publish_record", "campaign_runs", "a post leaves only while its campaign runs")}
+                        END IF;
+                        IF OLD.lease_id IS NOT NULL AND OLD.lease_expires_at > now() THEN
+                            {refusal("publish_record", "lease_is_held", "another publisher holds this post")}
                         END IF;
                     ELSIF NEW.status <> OLD.status THEN
                         NEW.lease_id = NULL;

@@ -198,6 +198,7 @@ class JudgeLease(AuditedModel):
     agent = models.ForeignKey(Agent, models.PROTECT, related_name="judge_leases", db_index=False)
     lease_id = models.UUIDField(help_text="Held by the judge that has it.")
     lease_expires_at = models.DateTimeField(help_text="When another judge may have it.")
+    lease_epoch = models.IntegerField(help_text="The epoch (campaign's and system's) in which it began.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
 

@@ -46,12 +46,14 @@ def submit_artifact(
     """What a worker made for a task in progress: the content, or a reference and the SHA-256 of what is there."""
     if (content is None) == (not content_ref):
         raise Invalid("Give either the content or a reference to it.")
+    if not leased(task).exists():
+        raise lost(task)
+    if content is not None:  # before the locks: a slow upload keeps no operator waiting
+        content_ref, content_sha256 = store_content(content)
     share_campaign(task.campaign_id)
     locked = leased(task).select_for_update(of=("self",)).select_related("agent").first()
     if locked is None:
         raise lost(task)
-    if content is not None:
-        content_ref, content_sha256 = store_content(content)
     with acting(actor):
         (artifact,) = Artifact.objects.create_all(
             [
@@ -75,9 +77,11 @@ def _next_version(task: Task, artifact_type: str) -> int:
     """Versions go on along a task's earlier attempts, so that a retry of version 2 is version 3."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH RECURSIVE attempt AS (SELECT task_id, parent_task_id FROM task WHERE task_id = %s"
-            " UNION SELECT t.task_id, t.parent_task_id FROM task t JOIN attempt a ON t.task_id = a.parent_task_id)"
-            " SELECT COALESCE(max(version), 0) + 1 FROM artifact JOIN attempt USING (task_id) WHERE artifact_type = %s",
+            "WITH RECURSIVE tries AS (SELECT task_id, parent_task_id, attempt FROM task WHERE task_id = %s"
+            " UNION SELECT t.task_id, t.parent_task_id, t.attempt FROM task t JOIN tries a"
+            # The parent of a first try is not an earlier one, but what asked for it.
+            " ON t.task_id = a.parent_task_id AND a.attempt > 0)"
+            " SELECT COALESCE(max(version), 0) + 1 FROM artifact JOIN tries USING (task_id) WHERE artifact_type = %s",
             [task.pk, artifact_type],
         )
         (version,) = cursor.fetchone()

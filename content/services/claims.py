@@ -7,15 +7,17 @@ from agents.models import Agent
 from audit.context import Actor
 from audit.statement import actor_parameters, insert_audit
 from campaigns.models import RUNS
-from campaigns.services.claims import RANK, RUNNING
+from campaigns.services.claims import RANK, hand_out, running
 from content.choices import ArtifactType
 from content.models import JudgeLease, PublishRecord
 
 POST_COLUMNS = ", ".join(f"k.{field.column}" for field in PublishRecord._meta.concrete_fields)
 # A post may leave when an approval allows it, its task is done (so that the time to take it back is over), its time
 # has come, nothing holds it, and its campaign runs.
+QUEUED = """SELECT FROM publish_record p WHERE p.platform = %(platform)s AND p.campaign_id = c.campaign_id
+            AND p.status = 'queued' AND p.hold IS NULL"""
 CLAIM_POSTS = f"""
-    WITH {RUNNING}, candidates AS MATERIALIZED (
+    WITH {running(QUEUED)}, candidates AS MATERIALIZED (
         SELECT p.*
         FROM running r
         CROSS JOIN LATERAL (
@@ -66,11 +68,7 @@ def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: i
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    for look in (4 * limit + 8, 16 * limit + 64):
-        claimed = list(PublishRecord.objects.raw(CLAIM_POSTS, {**parameters, "look": look}))
-        if claimed:
-            break
-    return claimed
+    return hand_out(PublishRecord, CLAIM_POSTS, parameters, limit)
 
 
 LEASE_COLUMNS = ", ".join(str(field.column) for field in JudgeLease._meta.concrete_fields)
@@ -78,7 +76,8 @@ LEASE_COLUMNS = ", ".join(str(field.column) for field in JudgeLease._meta.concre
 # settles a race for one artifact is the upsert: only one finds the lease free.
 CLAIM_ARTIFACTS = f"""
     WITH candidates AS MATERIALIZED (
-        SELECT a.artifact_id, a.campaign_id, t.task_id, t.trace_id, {RANK} AS rank, t.completed_at
+        SELECT a.artifact_id, a.campaign_id, t.task_id, t.trace_id, {RANK} AS rank, t.completed_at,
+               c.epoch + s.epoch AS present
         FROM task t
         JOIN campaign c USING (campaign_id) CROSS JOIN system_control s
         JOIN artifact a ON a.task_id = t.task_id
@@ -91,19 +90,21 @@ CLAIM_ARTIFACTS = f"""
           AND NOT EXISTS (SELECT FROM review_decision d WHERE d.artifact_id = a.artifact_id)
           AND NOT EXISTS (SELECT FROM review_item i WHERE i.artifact_id = a.artifact_id AND i.status <> 'withdrawn')
           AND NOT EXISTS (SELECT FROM judge_lease l
-                          WHERE l.artifact_id = a.artifact_id AND l.lease_expires_at > clock_timestamp())
+                          WHERE l.artifact_id = a.artifact_id AND l.lease_expires_at > clock_timestamp()
+                            AND l.lease_epoch = c.epoch + s.epoch)
         ORDER BY rank, t.completed_at, a.artifact_id LIMIT %(look)s
     ), picked AS MATERIALIZED (
         SELECT k.* FROM candidates k JOIN task t USING (task_id)
         WHERE t.status = 'review'
         ORDER BY k.rank, k.completed_at, k.artifact_id LIMIT %(limit)s
-        FOR KEY SHARE OF t SKIP LOCKED
+        FOR NO KEY UPDATE OF t SKIP LOCKED
     ), claimed AS (
-        INSERT INTO judge_lease AS l (artifact_id, agent_id, lease_id, lease_expires_at)
-        SELECT artifact_id, %(agent)s, gen_random_uuid(), clock_timestamp() + %(lease)s FROM picked
+        INSERT INTO judge_lease AS l (artifact_id, agent_id, lease_id, lease_expires_at, lease_epoch)
+        SELECT artifact_id, %(agent)s, gen_random_uuid(), clock_timestamp() + %(lease)s, present FROM picked
         ON CONFLICT (artifact_id) DO UPDATE
-        SET agent_id = EXCLUDED.agent_id, lease_id = EXCLUDED.lease_id, lease_expires_at = EXCLUDED.lease_expires_at
-        WHERE l.lease_expires_at <= clock_timestamp()
+        SET agent_id = EXCLUDED.agent_id, lease_id = EXCLUDED.lease_id, lease_epoch = EXCLUDED.lease_epoch,
+            lease_expires_at = EXCLUDED.lease_expires_at
+        WHERE l.lease_expires_at <= clock_timestamp() OR l.lease_epoch < EXCLUDED.lease_epoch
         RETURNING NEW.*, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
     ), written AS (
         {
@@ -133,8 +134,7 @@ def claim_artifacts(
         "agent": judge.pk,
         "types": list(types),
         "limit": limit,
-        "look": 16 * limit + 64,
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    return list(JudgeLease.objects.raw(CLAIM_ARTIFACTS, parameters))
+    return hand_out(JudgeLease, CLAIM_ARTIFACTS, parameters, limit)

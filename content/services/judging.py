@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -18,7 +18,7 @@ from audit.due import one_by_one
 from audit.errors import Conflict, NotAllowed
 from campaigns.choices import TaskStatus
 from campaigns.models import SystemControl, Task
-from campaigns.services.locks import share_campaign
+from campaigns.services.locks import present_epoch, share_campaign
 from content.choices import (
     NEXT_ACTION,
     Decision,
@@ -61,6 +61,7 @@ def decide_artifact(
         raise NotAllowed("A judge does not decide on its own work.")
     if not Agent.objects.filter(pk=judge.pk, status=AgentStatus.ACTIVE).exists():
         raise NotAllowed(f"Judge “{judge}” is not active.")
+    _check_not_halted(task)
     _check_still_open(artifact, task)
     _check_lease(artifact, judge, lease_id)
     reason = why_a_person(artifact, verdict, confidence, policy_hits)
@@ -90,6 +91,12 @@ def _lock_in_review(artifact: Artifact) -> Task:
     return task
 
 
+def _check_not_halted(task: Task) -> None:
+    """Judging ends what has begun, so that it goes on in a pause; in a halt people alone decide."""
+    if task.campaign.halted_at or SystemControl.objects.filter(halted=True).exists():
+        raise Conflict("Everything for this artifact is halted; a judge decides on it after the halt.")
+
+
 def _check_still_open(artifact: Artifact, task: Task) -> None:
     if ReviewItem.objects.filter(artifact=artifact).exclude(status=ReviewItemStatus.WITHDRAWN).exists():
         raise Conflict("This artifact is before people, or was; a judge no longer decides on it.")
@@ -100,11 +107,17 @@ def _check_still_open(artifact: Artifact, task: Task) -> None:
 
 
 def _check_lease(artifact: Artifact, judge: Agent, lease_id: UUID | None) -> None:
-    live = JudgeLease.objects.filter(artifact=artifact, lease_expires_at__gt=Now()).first()
+    live = _at_it().filter(artifact=artifact).first()
     if live is None and lease_id is not None:
         raise Conflict("Your lease on this artifact has ended; nothing was recorded. Claim it again.")
     if live is not None and (live.lease_id, live.agent_id) != (lease_id, judge.pk):
         raise Conflict("Another judge has this artifact now; nothing was recorded.")
+
+
+def _at_it() -> QuerySet[JudgeLease]:
+    """The leases that are good: not ended, and not of before a halt."""
+    present = present_epoch("artifact__campaign_id")
+    return JudgeLease.objects.filter(lease_expires_at__gt=Now(), lease_epoch__gte=present)
 
 
 def _follow(decided: ReviewDecision, reason: ReviewReason | None, actor: Actor) -> bool:
@@ -148,7 +161,7 @@ def follow_decisions(*, actor: Actor) -> int:
             return False
         hits, verdict = decision.policy_hits or (), Decision(decision.decision)
         reason = why_a_person(decision.artifact, verdict, decision.confidence_score, hits)
-        if decision.next_action == NextAction.HUMAN_REVIEW:
+        if decision.next_action != NEXT_ACTION[verdict]:  # asks for a person, or for what cannot follow
             reason = reason or ReviewReason.ESCALATED
         return _follow(decision, reason, actor)
 
@@ -157,14 +170,13 @@ def follow_decisions(*, actor: Actor) -> int:
 
 def ask_people_for_judges(*, actor: Actor) -> int:
     """Put before people what no judge has decided in time; returns how many."""
-    at_it = JudgeLease.objects.filter(artifact=OuterRef("pk"), lease_expires_at__gt=Now())
     if SystemControl.objects.filter(halted=True).exists():
         return 0
     waiting = (
         Artifact.objects.filter(task__status=TaskStatus.REVIEW, task__deleted_at=None, campaign__halted_at=None)
         .filter(decisions=None, review_items=None)
         .exclude(_superseded())
-        .exclude(Exists(at_it))
+        .annotate(is_judged=Exists(_at_it().filter(artifact=OuterRef("pk"))))
         .select_related("campaign", "task")
     )
 
@@ -174,11 +186,12 @@ def ask_people_for_judges(*, actor: Actor) -> int:
         open_review_item(artifact=artifact, reason=ReviewReason.NO_JUDGE, risk=NOTHING_KNOWN)
         return True
 
-    now = timezone.now()
-    overdue = [
-        artifact
-        for artifact in waiting
-        if artifact.task.completed_at
-        and artifact.task.completed_at <= now - timedelta(minutes=ReviewPolicy.of(artifact.campaign).judge_minutes)
-    ]
-    return one_by_one(overdue, ask, actor)
+    def is_overdue(artifact: Any) -> bool:
+        """A judge who is at it gets as long again; no judge holds an artifact for ever."""
+        patience = timedelta(minutes=ReviewPolicy.of(artifact.campaign).judge_minutes) * (
+            2 if artifact.is_judged else 1
+        )
+        ready = artifact.task.completed_at
+        return ready is not None and ready <= timezone.now() - patience
+
+    return one_by_one([artifact for artifact in waiting if is_overdue(artifact)], ask, actor)

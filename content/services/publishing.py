@@ -12,9 +12,11 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from audit.choices import EntityType
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid, TooLate
+from audit.errors import Conflict, Invalid, TooLate, broken_rule
+from audit.models import AuditLog
 from campaigns.choices import CAMPAIGN_FINAL
 from campaigns.services.locks import present_epoch, share_campaign
 from campaigns.services.tasks import RETRY_DELAY
@@ -81,7 +83,7 @@ def _change_leased(record: PublishRecord, action: str, actor: Actor, **values: A
         with transaction.atomic(), acting(actor):
             changed = leased(record).change(action, **values)
     except IntegrityError as refused:  # the database's last word: an approval that no longer stands, an id twice
-        raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
+        raise Conflict(_sentence(refused)) from None
     if changed:
         return changed[0]
     now = PublishRecord.objects.get(pk=record.pk)
@@ -114,8 +116,9 @@ def publish_succeeded(
     """
     if content_sha256 is not None and content_sha256 != record.content_sha256:
         posted = f"The publisher posted other content: SHA-256 {content_sha256}."
-        _keep_evidence(record, actor, platform_post_id, posted)
-        raise TooLate("This is not the content that was approved. The post is held until a person has looked.")
+        if _keep_evidence(record, actor, platform_post_id, posted):
+            raise TooLate("This is not the content that was approved. The post is held until a person has looked.")
+        raise Conflict("This is not the content that was approved, and the post is not yours; nothing was changed.")
     try:
         return _change_leased(
             record,
@@ -133,21 +136,45 @@ def publish_succeeded(
 
 @transaction.atomic
 def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, error: str) -> bool:
-    """Write down what a late publisher says about a post that it once had; False when there is nothing to learn."""
+    """Write down what a late publisher says about a post that it once had; False when there is nothing to learn.
+
+    Nothing of it leaves any more until a person has looked: neither this try nor the one that follows it.
+    """
     share_campaign(record.campaign_id)
-    had = PublishRecord.objects.exclude(status=PublishStatus.PUBLISHED).filter(
-        pk=record.pk, lease_epoch__isnull=False, platform_post_id=None
+    unsettled = PublishRecord.objects.exclude(status=PublishStatus.PUBLISHED).filter(
+        pk=record.pk, platform_post_id=None
     )
-    same_lease = had.filter(lease_id=record.lease_id, lease_id__isnull=False) | had.filter(lease_id=None)
-    now = same_lease.first()
-    if now is None:
+    now = unsettled.select_for_update(of=("self",)).first()
+    if now is None or not _had(record):
         return False
-    held = {"hold": Hold.OUTCOME_UNKNOWN, **FREE} if now.status == PublishStatus.QUEUED else {}
-    try:
-        with transaction.atomic(), acting(actor):
-            return bool(same_lease.change("evidence", platform_post_id=platform_post_id, error=error, **held))
-    except IntegrityError:  # another record has that id already
-        return False
+    held: dict[str, Any] = {"hold": Hold.OUTCOME_UNKNOWN, **FREE}
+    with acting(actor):
+        if now.status == PublishStatus.FAILED:
+            now.change("evidence", platform_post_id=platform_post_id)
+            told = f"An earlier try of it was reported as published: {platform_post_id}."
+            following = PublishRecord.objects.queued().filter(artifact_id=now.artifact_id, platform=now.platform)
+            following.change("evidence", error=told, **held)
+            return True
+        try:
+            with transaction.atomic():
+                now.change("evidence", platform_post_id=platform_post_id, error=error, **held)
+        except IntegrityError:  # another record has that id already
+            now.change("evidence", error=f"{error} Its id {platform_post_id} is another post's.", **held)
+    return True
+
+
+def _had(record: PublishRecord) -> bool:
+    """Whether the lease that the caller names is one that was given on this post. The log knows them all."""
+    claims = AuditLog.objects.filter(entity_type=EntityType.PUBLISH_RECORD, entity_id=str(record.pk))
+    return claims.filter(changes__lease_id__1=str(record.lease_id)).exists()
+
+
+def _sentence(refused: IntegrityError) -> str:
+    """What the database says, in words for people."""
+    for constraint in PublishRecord._meta.constraints:
+        if constraint.name == broken_rule(refused):
+            return str(constraint.get_violation_error_message())
+    return f"The post cannot be settled so: {str(refused).splitlines()[0]}."
 
 
 @transaction.atomic
@@ -205,7 +232,10 @@ def settle_unknown_post(
     platform_post_id: str = "",
     published_at: datetime | None = None,
 ) -> PublishRecord:
-    """A person has looked: the post is out, or is to be tried again, or dropped. Returns it as it then is."""
+    """A person has looked: the post is out, or is to be tried again, or dropped. Returns it as it then is.
+
+    `platform_post_id` is the post that was found; to try again what a publisher has reported, the one that is gone.
+    """
     if actor.person is None:
         raise Invalid("Only a person settles what became of a post whose outcome is unknown.")
     actor.require(PERMISSION, to="settle posts whose outcome is unknown")
@@ -224,12 +254,17 @@ def settle_unknown_post(
         values = {"status": PublishStatus.PUBLISHED, "platform_post_id": post_id}
         values["published_at"] = published_at or record.claimed_at or timezone.now()
     unknown = PublishRecord.objects.queued().filter(pk=publish_id, hold=Hold.OUTCOME_UNKNOWN)
+    if outcome == Outcome.RETRY:  # what a publisher has reported may have come in while the person looked
+        unknown = unknown.filter(platform_post_id=platform_post_id.strip() or None)
     try:
         with transaction.atomic(), acting(actor):
             settled = unknown.change(outcome, hold=None, **values)
     except IntegrityError as refused:
-        raise Conflict(f"The post cannot be settled so: {str(refused).splitlines()[0]}.") from None
+        raise Conflict(_sentence(refused)) from None
     if not settled:
+        record.refresh_from_db()
+        if record.hold == Hold.OUTCOME_UNKNOWN:
+            raise Conflict(f"It was reported as published: {record.platform_post_id}. Name that id if it is gone.")
         raise Conflict("The outcome of this post is not unknown (any more); nothing was changed.")
     if outcome == Outcome.RETRY:
         _next_try(settled[0], actor)

@@ -285,7 +285,8 @@ def _problem(row: Measurement) -> str:
 
 def _why_unknown(row: Measurement, artifact_is_known: bool) -> str:
     if row.artifact_id is None:
-        return f"no published {row.platform} post has the id {row.platform_post_id!r}; adopt it first (adopt_posts)."
+        unknown = f"no published {row.platform} post has the id {row.platform_post_id!r}"
+        return f"{unknown}; report it as published, or adopt it (adopt_posts)."
     if not artifact_is_known:
         return f"there is no artifact {row.artifact_id}."
     return (

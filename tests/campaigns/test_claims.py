@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.context import Actor, acting
 from audit.errors import Conflict
 from audit.models import AuditLog
 from campaigns.choices import CampaignStatus, TaskPriority, TaskType
-from campaigns.models import SystemControl, Task
+from campaigns.models import Campaign, SystemControl, Task
 from campaigns.services import (
     claim_tasks,
     complete_task,
@@ -23,6 +23,8 @@ from campaigns.services import (
     halt_campaign,
     halt_everything,
     pause_campaign,
+    resume_campaign,
+    resume_due_campaigns,
     resume_everything,
 )
 from campaigns.services.locks import share_campaign
@@ -118,7 +120,7 @@ def test_a_claim_is_one_statement(django_assert_num_queries: Any) -> None:
     agent = make_agent()
     for _ in range(20):
         make_task(agent=agent)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(3):  # with its savepoint, because the test has a transaction already
         assert len(claim(agent, limit=20)) == 20
 
 
@@ -202,3 +204,90 @@ def test_a_task_on_an_ended_campaign_is_not_planned() -> None:
     campaign.change("test", status="stopped")
     with pytest.raises(Conflict, match="takes no more work"):
         create_task(campaign=campaign, agent=make_agent(), task_type="draft_post", context={}, actor=PLANNER)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("again", ["halt", "pause anew"])
+def test_the_clock_does_not_end_what_an_operator_has_just_begun(again: str) -> None:
+    campaign, operator = make_campaign(), Actor.human(make_user(OPERATOR))
+    given: dict[str, Any] = {"campaign_id": campaign.pk, "actor": operator, "reason": "because"}
+    pause_campaign(**given, resume_at=timezone.now() + timedelta(seconds=0.2))
+    time.sleep(0.3)
+
+    def begin() -> None:
+        if again == "halt":
+            halt_campaign(**given)
+        else:
+            resume_campaign(**given)
+            pause_campaign(**given, resume_at=timezone.now() + timedelta(days=7))
+
+    one_then_other(begin, lambda: resume_due_campaigns(actor=CLOCK))
+    campaign.refresh_from_db()
+    assert (campaign.status, campaign.halted_at is not None) == ("paused", again == "halt")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["campaign", "agent"])
+def test_an_edit_does_not_wait_for_a_fleet_that_never_stops(what: str) -> None:
+    """Suspending an agent is an act of safety, too."""
+    task = make_task()
+    ended = threading.Event()
+
+    def write() -> None:
+        chance = random.Random()
+        while not ended.is_set():
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT FROM campaign FOR KEY SHARE")
+                cursor.execute("SELECT FROM agent FOR KEY SHARE")
+                time.sleep(chance.uniform(0.02, 0.08))
+
+    def edit() -> str:
+        time.sleep(0.3)
+        row: Any = getattr(task, what)
+        if what == "campaign":
+            row.budget_cap_etb = 5
+        else:
+            row.status = "suspended"
+        row.save()
+        ended.set()  # not before: all of them go on writing until it is saved
+        return "saved"
+
+    assert together(*[write] * 6, edit)[-1] == "saved"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_writer_who_does_not_finish_keeps_neither_claims_nor_other_campaigns_operators(connect: Any) -> None:
+    agent = make_agent()
+    stuck, other = make_campaign(), make_campaign()
+    make_task(campaign=stuck, agent=agent, reserve_etb=1)
+    busy = make_task(campaign=stuck, reserve_etb=1)
+    writer = connect("gatehouse_agent")
+    writer.execute("UPDATE task SET status = 'in_progress' WHERE task_id = %s", [busy.pk])
+    operator = Actor.human(make_user(OPERATOR))
+
+    def halting() -> Campaign:
+        time.sleep(0.3)
+        return halt_campaign(campaign_id=other.pk, actor=operator, reason="because")
+
+    claimed, halted = together(lambda: claim(agent), halting)
+    writer.rollback()
+    assert claimed == []
+    assert halted.halted_at  # and not the refusal "somebody does not finish"
+    assert len(claim(agent)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["agent", "campaign"])
+def test_a_claim_that_loses_a_race_hands_out_nothing_and_raises_nothing(what: str) -> None:
+    task = make_task(reserve_etb=1)
+
+    def stop() -> None:
+        if what == "agent":
+            task.agent.change("suspend", status="suspended")
+        else:
+            task.campaign.change("test", end_time=timezone.now() - timedelta(seconds=1))
+
+    _, claimed = one_then_other(
+        lambda: (task.campaign.change("test", goal="another"), stop()), lambda: claim(task.agent)
+    )
+    assert claimed == []

@@ -24,7 +24,7 @@ from campaigns.services import (
 from config.groups import OPERATOR
 from content.services import submit_artifact
 from tests.concurrency import one_then_other, together
-from tests.factories import claimed_task, make_agent, make_campaign, make_task, make_user, worker
+from tests.factories import claimed_task, make_agent, make_artifact, make_campaign, make_task, make_user, worker
 
 CLOCK = Actor.system("run_due")
 Write = Callable[[Task], Any]
@@ -113,6 +113,24 @@ def test_several_clocks_at_once_fail_each_task_once() -> None:
         expire(claimed_task(campaign=campaign, agent=agent))
     assert sum(together(*[lambda: fail_expired_tasks(actor=CLOCK)] * 4)) == 10
     assert Task.objects.filter(attempt=1).count() == 10
+
+
+@pytest.mark.django_db
+def test_what_was_made_before_a_task_was_claimed_anew_is_not_enough() -> None:
+    task = claimed_task()
+    submit_artifact(task=task, artifact_type="text", content=b"x", actor=worker(task))
+    release_task(task=task, actor=worker(task))
+    (again,) = claim_tasks(agent=task.agent, actor=CLOCK)
+    again = again.change("test", claimed_at=timezone.now() + timedelta(seconds=1))  # one transaction is one instant
+    with pytest.raises(Conflict, match="nothing to review yet"):
+        complete_task(task=again, actor=worker(again))
+
+
+@pytest.mark.django_db
+def test_versions_go_on_along_the_tries_and_not_along_who_asked() -> None:
+    asked = make_artifact().task
+    child = claimed_task(campaign=asked.campaign, agent=asked.agent, parent_task=asked)
+    assert submit_artifact(task=child, artifact_type="text", content=b"x", actor=worker(child)).version == 1
 
 
 # --- Money -----------------------------------------------------------------------------------------------------------

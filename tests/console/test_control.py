@@ -149,3 +149,27 @@ def test_the_consequences_are_counted() -> None:
 def test_every_verb_has_its_consequences() -> None:
     assert set(FATES) == set(CampaignVerb)
     assert set().union(*(fates.keys() for fates in FATES.values())) == set(WORDS)
+
+
+def test_a_resume_asks_what_becomes_of_overdue_posts_and_does_it(sign_in) -> None:
+    operator, campaign = sign_in(OPERATOR), make_campaign()
+    factories.queued_posts(campaign=campaign)
+    operator.post(address(campaign, "pause"), {"reason": "lunch"})
+    assert "2 posts became overdue meanwhile" in text(operator.get(address(campaign, "resume")))
+    unsaid = operator.post(address(campaign, "resume"), {"reason": "back"})
+    assert (unsaid.status_code, "2 posts have become overdue" in text(unsaid)) == (422, True)
+    odd = operator.post(address(campaign, "resume"), {"reason": "back", "backlog": "burn"})
+    assert (odd.status_code, "Choose what becomes of the posts" in text(odd)) == (422, True)
+    operator.post(address(campaign, "resume"), {"reason": "back", "backlog": "drop"})
+    campaign.refresh_from_db()
+    assert campaign.status == CampaignStatus.ACTIVE
+    assert set(campaign.publish_records.values_list("status", flat=True)) == {"failed"}
+
+
+def test_a_campaign_says_what_its_budget_holds_back(sign_in) -> None:
+    campaign = make_campaign(budget_cap_etb="10.00")
+    factories.make_task(campaign=campaign, reserve_etb="10.00")
+    assert "not handed out" not in text(sign_in(OPERATOR).get(page_of(campaign)))
+    factories.make_task(campaign=campaign, reserve_etb="10.01")
+    page = text(sign_in(OPERATOR).get(page_of(campaign)))
+    assert "1 pending task</strong> is not handed out: it would pass the budget cap" in page

@@ -115,6 +115,31 @@ def test_judging_goes_on_in_a_pause_and_not_in_a_halt(verb: CampaignVerb, handed
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_judge_that_began_before_a_halt_decides_nothing_after_it(resumed: bool) -> None:
+    artifact, judge, operator = make_artifact(), make_judge(), Actor.human(make_user(OPERATOR))
+    (lease,) = claim(judge)
+    control_campaign(CampaignVerb.HALT, campaign_id=artifact.campaign_id, actor=operator, reason="because")
+    if resumed:
+        control_campaign(CampaignVerb.RESUME, campaign_id=artifact.campaign_id, actor=operator, reason="because")
+    with pytest.raises(Conflict, match="lease on this artifact has ended" if resumed else "is halted"):
+        decide(lease, judge)
+    if resumed:
+        (again,) = claim(judge)
+        assert decide(again, judge).next_action == NextAction.PUBLISH
+
+
+@pytest.mark.django_db(transaction=True)
+def test_as_many_judges_as_artifacts_have_one_each() -> None:
+    campaign = make_campaign()
+    for _ in range(8):
+        make_artifact(campaign=campaign)
+    judges = [make_agent(f"judge-{number}") for number in range(8)]
+    claimed = together(*[lambda judge=judge: claim(judge) for judge in judges])
+    assert [len(leases) for leases in claimed] == [1] * 8
+
+
+@pytest.mark.django_db
 def test_a_halt_of_everything_hands_nothing_to_judges_and_asks_no_people() -> None:
     artifact = make_artifact()
     halt_everything(actor=Actor.human(make_user(OPERATOR)), reason="because")
@@ -196,17 +221,17 @@ def test_only_what_would_be_published_is_drawn(given: dict[str, Any], reason: st
 
 def waited(artifact: Artifact, minutes: int) -> None:
     """As if its worker had been ready that long ago. (The time is stamped by the database: the policy is moved.)"""
-    artifact.campaign.change("test", constraints={"review_policy": {"judge_minutes": 1, "blind_share": 0}})
+    artifact.campaign.change("test", constraints={"review_policy": {"judge_minutes": 5, "blind_share": 0}})
     artifact.task.change("test", completed_at=timezone.now() - timedelta(minutes=minutes))
 
 
 @pytest.mark.django_db
 def test_what_no_judge_decides_in_time_is_asked_of_people() -> None:
     artifact, fresh, held = make_artifact(), make_artifact(), make_artifact()
-    waited(artifact, minutes=2)
-    waited(held, minutes=2)
-    artifact_lease = next(lease for lease in claim(make_judge(), limit=9) if lease.artifact_id == held.pk)
-    JudgeLease.objects.exclude(pk=artifact_lease.pk).change("test", lease_expires_at=timezone.now())
+    waited(artifact, minutes=6)
+    waited(held, minutes=6)
+    mine = next(lease for lease in claim(make_judge(), limit=9) if lease.artifact_id == held.pk)
+    JudgeLease.objects.exclude(pk=mine.pk).change("test", lease_expires_at=timezone.now() - timedelta(seconds=1))
     assert ask_people_for_judges(actor=CLOCK) == 1
     item = ReviewItem.objects.get()
     assert (item.artifact_id, item.reason) == (artifact.pk, ReviewReason.NO_JUDGE)
@@ -214,6 +239,8 @@ def test_what_no_judge_decides_in_time_is_asked_of_people() -> None:
     assert not ReviewItem.objects.filter(artifact=fresh).exists()
     with pytest.raises(Conflict, match="before people"):
         judged(artifact=artifact)
+    held.task.change("test", completed_at=timezone.now() - timedelta(minutes=11))  # a judge that claims for ever
+    assert ask_people_for_judges(actor=CLOCK) == 1
 
 
 @pytest.mark.django_db
@@ -236,6 +263,8 @@ def test_an_overdue_item_is_written_down_once() -> None:
         ("approve", "0.99", "human_review", "escalated"),
         ("reject", "0.99", "retry", "failed"),
         ("escalate", "0.99", "human_review", "escalated"),
+        ("approve", "0.99", "retry", "escalated"),
+        ("reject", "0.99", "publish", "escalated"),
     ],
 )
 def test_decisions_in_plain_sql_lead_where_the_policy_says(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils import timezone
 from audit.context import Actor
 from audit.errors import Conflict, Invalid, NotAllowed, TooLate
 from campaigns.choices import Backlog, CampaignVerb
-from campaigns.services import control_campaign, halt_campaign, halt_everything
+from campaigns.services import control_campaign, halt_campaign, halt_everything, resume_everything
 from config.groups import OPERATOR, REVIEWER
 from content.choices import Hold, Outcome, PublishStatus
 from content.models import PublishRecord
@@ -24,9 +25,19 @@ from content.services import (
     publish_unknown,
     release_post,
     settle_unknown_post,
+    submit_artifact,
 )
 from tests.concurrency import together
-from tests.factories import claimed_post, make_campaign, make_user, queued_posts
+from tests.factories import (
+    claimed_post,
+    claimed_task,
+    judged,
+    make_artifact,
+    make_campaign,
+    make_user,
+    queued_posts,
+    worker,
+)
 
 CLOCK = Actor.system("run_due")
 PUBLISHER = Actor.system("publisher")
@@ -92,6 +103,69 @@ def test_whoever_lost_the_lease_changes_nothing(loss: Callable[[PublishRecord], 
     with pytest.raises(Conflict, match="nothing was changed"):
         write(record)
     assert PublishRecord.objects.filter(pk=record.pk).values().get() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["settled as not out", "told failed, then published"])
+def test_a_try_that_follows_is_held_when_the_first_was_out_after_all(how: str) -> None:
+    record = claimed_post(campaign=make_campaign(target_platforms=["tiktok"]))
+    if how.startswith("settled"):
+        expire_and_notice(record)
+        operator = Actor.human(make_user(OPERATOR))
+        settle_unknown_post(publish_id=record.pk, outcome=Outcome.RETRY, actor=operator, reason="Not there.")
+    else:
+        publish_failed(record=record, error="HTTP 500", retryable=True, actor=PUBLISHER)
+    following = PublishRecord.objects.queued().get()
+    following.change("test", scheduled_for=timezone.now())
+    with pytest.raises(TooLate):
+        published(record)
+    following.refresh_from_db()
+    assert (following.hold, "7001" in (following.error or "")) == (Hold.OUTCOME_UNKNOWN, True)
+    assert claim_posts(platform="tiktok", actor=PUBLISHER, limit=9) == []
+    settled = settle_unknown_post(
+        publish_id=following.pk,
+        outcome=Outcome.PUBLISHED,
+        platform_post_id="7001",
+        actor=Actor.human(make_user(OPERATOR)),
+        reason="It is there.",
+    )
+    assert settled.platform_post_id == "7001"
+
+
+@pytest.mark.django_db
+def test_what_was_reported_meanwhile_is_not_tried_again_unseen() -> None:
+    record, operator = claimed_post(), Actor.human(make_user(OPERATOR))
+    expire_and_notice(record)
+    with pytest.raises(TooLate):
+        published(record)
+    given: dict[str, Any] = {"publish_id": record.pk, "outcome": Outcome.RETRY, "actor": operator, "reason": "Gone."}
+    with pytest.raises(Conflict, match="reported as published: 7001"):
+        settle_unknown_post(**given)
+    assert settle_unknown_post(**given, platform_post_id="7001").status == "failed"
+
+
+@pytest.mark.django_db
+def test_an_invented_lease_changes_nothing() -> None:
+    record = release_post(record=claimed_post(), actor=PUBLISHER)
+    record.lease_id = uuid4()
+    before = PublishRecord.objects.filter(pk=record.pk).values().get()
+    for given in ({}, {"content_sha256": "0" * 64}):
+        with pytest.raises(Conflict, match="nothing was changed"):
+            published(record, **given)
+    assert PublishRecord.objects.filter(pk=record.pk).values().get() == before
+
+
+@pytest.mark.django_db
+def test_what_is_held_is_held_even_when_its_id_is_anothers() -> None:
+    published(claimed_post(), "7001")
+    record = claimed_post()
+    with pytest.raises(TooLate, match="held until a person"):
+        published(record, "7001", content_sha256="0" * 64)
+    record.refresh_from_db()
+    assert (record.hold, record.platform_post_id, "7001" in (record.error or "")) == (Hold.OUTCOME_UNKNOWN, None, True)
+    same = claimed_post()
+    with pytest.raises(Conflict, match="Another record already has that post"):
+        published(same, "7001")
 
 
 @pytest.mark.django_db
@@ -215,3 +289,42 @@ def test_a_resume_asks_what_becomes_of_what_is_overdue(backlog: str) -> None:
         assert len(ready) == 4
     later.refresh_from_db()
     assert (later.status, later.lease_id) == ("queued", None)
+
+
+@pytest.mark.django_db
+def test_what_could_not_leave_yet_is_no_backlog() -> None:
+    """A text that is approved waits for its image, and not for the campaign: dropping the backlog leaves it alone."""
+    task = claimed_task(campaign=make_campaign(target_platforms=["tiktok"]))
+    submit_artifact(task=task, artifact_type="text", content=b"x", actor=worker(task))
+    image = make_artifact(task=task, artifact_type="image", content=b"y")
+    judged(artifact=task.artifacts.get(artifact_type="text"), confidence="0.99")
+    operator = Actor.human(make_user(OPERATOR))
+    given: dict[str, Any] = {"campaign_id": task.campaign_id, "actor": operator, "reason": "because"}
+    control_campaign(CampaignVerb.PAUSE, **given)
+    control_campaign(CampaignVerb.RESUME, **given, backlog=Backlog.DROP)
+    judged(artifact=image, confidence="0.99")
+    assert len(claim_posts(platform="tiktok", actor=PUBLISHER, limit=9)) == 2
+
+
+@pytest.mark.django_db
+def test_the_end_of_a_halt_of_everything_asks_too() -> None:
+    queued_posts(campaign=make_campaign(target_platforms=["tiktok"]))
+    operator = Actor.human(make_user(OPERATOR))
+    halt_everything(actor=operator, reason="a leaked key")
+    with pytest.raises(Invalid, match="1 post has become overdue"):
+        resume_everything(actor=operator, reason="changed")
+    resume_everything(actor=operator, reason="changed", backlog=Backlog.DROP)
+    assert not PublishRecord.objects.queued().exists()
+
+
+@pytest.mark.django_db
+def test_many_posts_are_spread_in_order_over_the_time() -> None:
+    campaign = make_campaign(target_platforms=[f"platform {number}" for number in range(150)])
+    posts = queued_posts(campaign=campaign)
+    start = timezone.now()
+    PublishRecord.objects.overdue(start + timedelta(seconds=1)).spread("test", start, timedelta(hours=1))
+    times = PublishRecord.objects.filter(pk__in=[post.pk for post in posts]).order_by("created_at", "publish_id")
+    moments = list(times.values_list("scheduled_for", flat=True))
+    assert moments == sorted(moments)
+    assert (moments[0], moments[-1]) == (start, start + timedelta(minutes=59))
+    assert max(Counter(moments).values()) == 3

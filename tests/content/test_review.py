@@ -393,7 +393,8 @@ def test_one_decision_that_cannot_be_settled_keeps_no_other_waiting(caplog: Any)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(Task.objects.none()), "change", change)
-        assert settle() == 1
+        with pytest.raises(Conflict, match="1 could not be done, 1 were"):
+            settle()
     sound.task.refresh_from_db()
     assert sound.task.status == TaskStatus.DONE
     assert str(broken.pk) in caplog.text
@@ -425,7 +426,10 @@ def test_a_post_needs_a_decision_for_exactly_this_content() -> None:
 
 def test_a_lost_lease_keeps_nothing_of_a_late_worker() -> None:
     task = claimed_task()
-    stolen = Task.objects.get(pk=task.pk).change("test", lease_id=PLANNER_LEASE)
+    past = timezone.now() - timedelta(seconds=1)
+    Task.objects.get(pk=task.pk).change("test", lease_expires_at=past)
+    later = timezone.now() + timedelta(hours=1)
+    stolen = Task.objects.get(pk=task.pk).change("test", lease_id=PLANNER_LEASE, lease_expires_at=later)
     with pytest.raises(Conflict, match="no longer yours"):
         submit_artifact(task=task, artifact_type="text", content=b"Late.", actor=worker(task))
     assert not Artifact.objects.filter(task=stolen).exists()

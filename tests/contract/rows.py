@@ -170,6 +170,7 @@ MINIMAL: dict[str, Row] = {
         "agent_id": parent("agent"),
         "lease_id": uuid4,
         "lease_expires_at": now,
+        "lease_epoch": 0,
     },
     "review_item": {
         "artifact_id": parent("artifact"),

@@ -219,7 +219,7 @@ NOBODY = UUID(int=7)
     ("fields", "reason"),
     [
         ({"artifact_id": NOBODY, "platform_post_id": None}, f"there is no artifact {NOBODY}."),
-        ({"platform_post_id": "nobody's"}, 'has the id "nobody\'s"; adopt it first'),
+        ({"platform_post_id": "nobody's"}, 'has the id "nobody\'s"; report it as published'),
         ({"artifact_id": NOBODY}, "give either artifact_id or platform_post_id."),
         ({"platform_post_id": None}, "give either artifact_id or platform_post_id."),
         ({"total": 1}, "give either increase or total."),

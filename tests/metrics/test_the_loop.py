@@ -251,7 +251,7 @@ def test_broken_lines_are_reported_and_the_rest_goes_in(tmp_path: Path, capsys: 
 def test_unknown_posts_are_rejected_with_what_to_do(capsys: Any, november: None) -> None:
     with pytest.raises(CommandError, match="rows were rejected"):
         ingest()
-    assert "adopt it first" in capsys.readouterr().err
+    assert "report it as published" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
