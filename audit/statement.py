@@ -28,5 +28,4 @@ def insert_audit(model: type[AuditedModel], action: str, *, trace: str, campaign
         SELECT {trace}, {ACTOR}, '{model.audit.entity}', after ->> '{model._meta.pk.column}', '{action}', {campaign},
                audit_changes(COALESCE(before, '{{}}'), after, {array(sorted(model.audit.redact))},
                              {array(sorted(model.audit.ignore))}), clock_timestamp()
-        FROM {rows}
-    """
+        FROM {rows}"""

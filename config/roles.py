@@ -6,6 +6,7 @@ around the parent's triggers.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.apps import apps
 from django.db import connections, models, transaction
@@ -31,6 +32,7 @@ PRIVATE = {
     *apps.get_app_config("sessions").get_models(),
     *apps.get_app_config("axes").get_models(),
 }
+APP_FUNCTIONS = {"claim_tasks"}
 OURS = ("audit", "accounts", "agents", "campaigns", "content", "metrics")
 
 
@@ -77,6 +79,8 @@ def grant(using: str) -> None:
                     cursor.execute(
                         sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), name, sql.Identifier(role))
                     )
+        if APP in roles:
+            _grant_functions(cursor)
         if APP in roles:  # the ingest stages its batches in temporary tables
             database = sql.Identifier(connections[using].settings_dict["NAME"])
             cursor.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(APP)))
@@ -84,6 +88,19 @@ def grant(using: str) -> None:
             cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
         if APP in roles:  # Django's own tables count with sequences
             cursor.execute(sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(APP)))
+
+
+def _grant_functions(cursor: Any) -> None:
+    """What writes its own audit rows is the application's alone: other roles' are written by triggers."""
+    cursor.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace AND proname = ANY (%s)",
+        [list(APP_FUNCTIONS)],
+    )
+    for (signature,) in cursor.fetchall():
+        name = sql.SQL(signature)  # as PostgreSQL spells it
+        cursor.execute(sql.SQL("REVOKE ALL ON FUNCTION {} FROM PUBLIC").format(name))
+        cursor.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(name, sql.Identifier(APP)))
 
 
 def _grants() -> Iterator[tuple[str, str, str]]:

@@ -1152,4 +1152,94 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        # The claim; its text is `campaigns.services.claims.FUNCTION`, and a test compares them.
+        migrations.RunSQL("""
+    CREATE FUNCTION claim_tasks(
+        agent text, types text[], most integer, lease interval, actor_type text, actor_id text, tool text
+    ) RETURNS TABLE (claimed task, context_sha256 text) LANGUAGE plpgsql
+    SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    #variable_conflict use_column
+    DECLARE look integer;
+    BEGIN
+        -- Further ahead where others hold all that comes first.
+        FOREACH look IN ARRAY ARRAY[4 * most + 8, 16 * most + 64] LOOP
+            RETURN QUERY
+    WITH running AS MATERIALIZED (
+        SELECT campaign_id, budget_left
+        FROM (
+            SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
+            FROM campaign c CROSS JOIN system_control s WHERE (c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted
+           AND (c.start_time IS NULL OR c.start_time <= statement_timestamp())
+           AND (c.end_time IS NULL OR c.end_time > statement_timestamp())) AND EXISTS (SELECT FROM task WHERE agent_id = claim_tasks.agent AND campaign_id = c.campaign_id AND status = 'pending') OFFSET 0
+        ) c
+        WHERE (SELECT set_config('lock_timeout', '2s', true)) IS NOT NULL
+          AND (SELECT pg_try_advisory_xact_lock_shared(1919052001, 0))
+          AND pg_try_advisory_xact_lock_shared(1919052001, hashtext(campaign_id::text))
+    ), candidates AS MATERIALIZED (
+        SELECT t.*
+        FROM running r
+        CROSS JOIN LATERAL (
+            SELECT task_id, (CASE WHEN priority = 'high' THEN 0 WHEN priority = 'medium' THEN 1 WHEN priority = 'low' THEN 2 ELSE NULL END) AS rank, created_at FROM task
+            WHERE agent_id = claim_tasks.agent AND campaign_id = r.campaign_id AND status = 'pending'
+              AND deleted_at IS NULL AND (not_before IS NULL OR not_before <= statement_timestamp())
+              AND reserve_etb <= r.budget_left AND task_type = ANY (claim_tasks.types)
+            ORDER BY (CASE WHEN priority = 'high' THEN 0 WHEN priority = 'medium' THEN 1 WHEN priority = 'low' THEN 2 ELSE NULL END), created_at, task_id LIMIT look
+        ) t
+        ORDER BY rank, created_at, task_id LIMIT look
+    ), picked AS MATERIALIZED (
+        SELECT t.task_id, t.campaign_id, t.reserve_etb, k.rank, k.created_at
+        FROM candidates k JOIN task t USING (task_id)
+        WHERE t.status = 'pending' AND t.deleted_at IS NULL AND EXISTS (
+            SELECT FROM agent WHERE agent_id = claim_tasks.agent AND status = 'active')
+        ORDER BY k.rank, k.created_at, k.task_id LIMIT claim_tasks.most
+        FOR UPDATE OF t SKIP LOCKED
+    ), ready AS MATERIALIZED (
+        SELECT c.campaign_id, NULL AS budget_left
+        FROM campaign c CROSS JOIN system_control s
+        WHERE c.campaign_id IN (SELECT campaign_id FROM picked WHERE reserve_etb = 0) AND (c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted
+           AND (c.start_time IS NULL OR c.start_time <= statement_timestamp())
+           AND (c.end_time IS NULL OR c.end_time > statement_timestamp()))
+        FOR KEY SHARE OF c, s
+    ), paying AS MATERIALIZED (
+        SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
+        FROM campaign c CROSS JOIN system_control s
+        WHERE c.campaign_id IN (SELECT campaign_id FROM picked WHERE reserve_etb > 0) AND (c.status = 'active' AND c.deleted_at IS NULL AND NOT s.halted
+           AND (c.start_time IS NULL OR c.start_time <= statement_timestamp())
+           AND (c.end_time IS NULL OR c.end_time > statement_timestamp()))
+        ORDER BY c.campaign_id
+        FOR NO KEY UPDATE OF c FOR KEY SHARE OF s
+    ), affordable AS MATERIALIZED (
+        SELECT task_id, rank FROM picked JOIN ready USING (campaign_id) WHERE reserve_etb = 0
+        UNION ALL
+        SELECT task_id, rank
+        FROM (
+            SELECT p.*, y.budget_left, sum(p.reserve_etb) OVER (
+                PARTITION BY campaign_id ORDER BY p.rank, p.created_at, p.task_id) AS wanted
+            FROM picked p JOIN paying y USING (campaign_id) WHERE p.reserve_etb > 0
+        ) p
+        WHERE wanted <= budget_left
+    ), claimed AS (
+        UPDATE task t
+        SET status = 'in_progress', lease_id = gen_random_uuid(),
+            lease_expires_at = clock_timestamp() + claim_tasks.lease
+        FROM affordable a WHERE t.task_id = a.task_id
+        RETURNING NEW.*, NEW AS task, a.rank, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
+    ), written AS (
+        INSERT INTO audit_log (trace_id, actor_type, actor_id, tool_name, severity, entity_type, entity_id, action, campaign_id, changes, created_at)
+        SELECT trace_id, claim_tasks.actor_type, claim_tasks.actor_id, claim_tasks.tool, 'info', 'task', after ->> 'task_id', 'claim', campaign_id,
+               audit_changes(COALESCE(before, '{}'), after, ARRAY[]::text[],
+                             ARRAY['updated_at']::text[]), clock_timestamp()
+        FROM claimed RETURNING 1
+    ), given AS (
+        INSERT INTO audit_log (inputs_hash, trace_id, actor_type, actor_id, tool_name, severity, entity_type, entity_id, action, campaign_id, changes, created_at)
+        SELECT encode(sha256(convert_to(context::text, 'UTF8')), 'hex'), trace_id, claim_tasks.actor_type, claim_tasks.actor_id, claim_tasks.tool, 'info', 'context_snapshot', lease_id::text, 'give', campaign_id,
+               jsonb_build_object('task_id', jsonb_build_array(NULL, task_id),
+                                  'context', jsonb_build_array(NULL, context)), clock_timestamp()
+        FROM claimed WHERE (SELECT count(*) FROM written) > 0  -- after them, in the log too
+    )
+    SELECT task, encode(sha256(convert_to(context::text, 'UTF8')), 'hex') FROM claimed ORDER BY rank, created_at, task_id
+;
+            EXIT WHEN FOUND;
+        END LOOP;
+    END $$"""),
     ]

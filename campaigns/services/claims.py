@@ -1,6 +1,8 @@
 """Handing work out: one SQL statement finds it, locks it, leases it and writes it down.
 
-It is one statement because a fleet asks for little else. What its parts settle:
+It is one statement because a fleet asks for little else. It lies in a function of the database, because PostgreSQL
+keeps the plan of what is in one as long as the connection lives, behind PgBouncer too: planning it anew for each claim
+takes longer than the claim. A migration holds the function, and a test that it is this text. What its parts settle:
 
 - `running` asks only campaigns on which work may start and where there is some, so that a backlog on paused ones costs
   nothing. It takes their gates (`locks.py`) without waiting, so that no claim overtakes an operator who waits for one.
@@ -37,8 +39,7 @@ def running(work: str) -> str:
 
     Every claim begins with it. Gates of other campaigns are left alone: no claim stands in the way of their operators.
     """
-    return f"""
-    running AS MATERIALIZED (
+    return f"""running AS MATERIALIZED (
         SELECT campaign_id, budget_left
         FROM (
             SELECT c.campaign_id, c.budget_cap_etb - c.reserved_etb - c.spent_etb AS budget_left
@@ -53,7 +54,7 @@ def running(work: str) -> str:
 # As the index idx_task_pending has it.
 RANKS = " ".join(f"WHEN priority = '{priority}' THEN {rank}" for priority, rank in PRIORITY_RANK.items())
 RANK = f"(CASE {RANKS} ELSE NULL END)"
-COLUMNS = ", ".join(str(field.column) for field in Task._meta.concrete_fields)
+COLUMNS = [str(field.column) for field in Task._meta.concrete_fields]
 PENDING = "SELECT FROM task WHERE agent_id = %(agent)s AND campaign_id = c.campaign_id AND status = 'pending'"
 SHA256 = "encode(sha256(convert_to(context::text, 'UTF8')), 'hex')"
 CLAIM = f"""
@@ -73,7 +74,7 @@ CLAIM = f"""
         FROM candidates k JOIN task t USING (task_id)
         WHERE t.status = 'pending' AND t.deleted_at IS NULL AND EXISTS (
             SELECT FROM agent WHERE agent_id = %(agent)s AND status = 'active')
-        ORDER BY k.rank, k.created_at, k.task_id LIMIT %(limit)s
+        ORDER BY k.rank, k.created_at, k.task_id LIMIT %(most)s
         FOR UPDATE OF t SKIP LOCKED
     ), ready AS MATERIALIZED (
         SELECT c.campaign_id, NULL AS budget_left
@@ -101,10 +102,8 @@ CLAIM = f"""
         SET status = 'in_progress', lease_id = gen_random_uuid(),
             lease_expires_at = clock_timestamp() + %(lease)s
         FROM affordable a WHERE t.task_id = a.task_id
-        RETURNING NEW.*, a.rank, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
-    ), written AS (
-        {insert_audit(Task, "claim", trace="trace_id", campaign="campaign_id", rows="claimed")}
-        RETURNING 1
+        RETURNING NEW.*, NEW AS task, a.rank, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
+    ), written AS ({insert_audit(Task, "claim", trace="trace_id", campaign="campaign_id", rows="claimed")} RETURNING 1
     ), given AS (
         INSERT INTO audit_log (inputs_hash, {audit.COLUMNS})
         SELECT {SHA256}, trace_id, {audit.ACTOR}, 'context_snapshot', lease_id::text, 'give', campaign_id,
@@ -112,7 +111,27 @@ CLAIM = f"""
                                   'context', jsonb_build_array(NULL, context)), clock_timestamp()
         FROM claimed WHERE (SELECT count(*) FROM written) > 0  -- after them, in the log too
     )
-    SELECT {COLUMNS}, {SHA256} AS context_sha256 FROM claimed ORDER BY rank, created_at, task_id
+    SELECT task, {SHA256} FROM claimed ORDER BY rank, created_at, task_id
+"""
+GIVEN = ("agent", "types", "most", "lease", "actor_type", "actor_id", "tool")
+FUNCTION = f"""
+    CREATE FUNCTION claim_tasks(
+        agent text, types text[], most integer, lease interval, actor_type text, actor_id text, tool text
+    ) RETURNS TABLE (claimed task, context_sha256 text) LANGUAGE plpgsql
+    SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+    #variable_conflict use_column
+    DECLARE look integer;
+    BEGIN
+        -- Further ahead where others hold all that comes first.
+        FOREACH look IN ARRAY ARRAY[4 * most + 8, 16 * most + 64] LOOP
+            RETURN QUERY{CLAIM % {"look": "look", **{name: f"claim_tasks.{name}" for name in GIVEN}}};
+            EXIT WHEN FOUND;
+        END LOOP;
+    END $$
+"""
+CALL = f"""
+    SELECT {", ".join(f"(claimed).{column}" for column in COLUMNS)}, context_sha256
+    FROM claim_tasks(%(agent)s, %(types)s, %(most)s, %(lease)s, %(actor_type)s, %(actor_id)s, %(tool)s)
 """
 
 
@@ -132,11 +151,11 @@ def claim_tasks(
     parameters = {
         "agent": agent.pk,
         "types": list(types),
-        "limit": limit,
+        "most": limit,
         "lease": timedelta(seconds=lease_seconds),
         **audit.actor_parameters(actor),
     }
-    return hand_out(Task, CLAIM, parameters, limit)
+    return hand_out(CALL, parameters, Task)
 
 
 M = TypeVar("M", bound=AuditedModel)
@@ -144,24 +163,21 @@ LOST_A_RACE = {"task_campaign_runs", "task_agent_active", "publish_record_campai
 LOCK_TIMEOUT = "55P03"
 
 
-def hand_out(model: type[M], claim: str, parameters: dict[str, Any], limit: int) -> list[M]:
-    """What the claim hands out. It looks further ahead where others hold all that comes first.
+def hand_out(claim: str, parameters: dict[str, Any], model: type[M]) -> list[M]:
+    """What the claim hands out.
 
-    A campaign that stopped running, an agent that was suspended or somebody who does not finish, at this very moment,
-    is no error: there is nothing to hand out then.
+    A campaign that stopped running, an agent that was suspended, or somebody who does not finish, at this very moment,
+    is no error. The second time it is seen beforehand; otherwise there is nothing to hand out just now.
     """
-    for look in (4 * limit + 8, 16 * limit + 64):
+    for _ in range(2):
         try:
             # A statement is a transaction already; within another it is undone alone.
             with transaction.atomic() if connection.in_atomic_block else nullcontext():
-                claimed: list[M] = list(model._base_manager.raw(claim, {**parameters, "look": look}))
+                return list(model._base_manager.raw(claim, parameters))
         except IntegrityError as error:
             if broken_rule(error) not in LOST_A_RACE:
                 raise
         except OperationalError as error:
             if sqlstate(error) != LOCK_TIMEOUT:
                 raise
-        else:
-            if claimed:
-                return claimed
     return []

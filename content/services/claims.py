@@ -65,15 +65,16 @@ def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: i
     parameters = {
         "platform": platform,
         "limit": limit,
+        "look": 16 * limit + 64,  # others may be taking the first ones right now
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    return hand_out(PublishRecord, CLAIM_POSTS, parameters, limit)
+    return hand_out(CLAIM_POSTS, parameters, PublishRecord)
 
 
-LEASE_COLUMNS = ", ".join(str(field.column) for field in JudgeLease._meta.concrete_fields)
+LEASE_COLUMNS = ", ".join(f"l.{field.column}" for field in JudgeLease._meta.concrete_fields)
 # Judging ends what has begun, so that a pause lets it go on; a halt does not. The newest version alone is judged. What
-# settles a race for one artifact is the upsert: only one finds the lease free.
+# settles a race for one artifact is the upsert: only one finds the lease free, and the others a row without a lease.
 CLAIM_ARTIFACTS = f"""
     WITH candidates AS MATERIALIZED (
         SELECT a.artifact_id, a.campaign_id, t.task_id, t.trace_id, {RANK} AS rank, t.completed_at,
@@ -117,7 +118,8 @@ CLAIM_ARTIFACTS = f"""
     )
 }
     )
-    SELECT {LEASE_COLUMNS} FROM claimed JOIN picked USING (artifact_id) ORDER BY rank, completed_at, artifact_id
+    SELECT {LEASE_COLUMNS} FROM picked p LEFT JOIN claimed l USING (artifact_id)
+    ORDER BY p.rank, p.completed_at, p.artifact_id
 """
 
 
@@ -134,7 +136,12 @@ def claim_artifacts(
         "agent": judge.pk,
         "types": list(types),
         "limit": limit,
+        "look": 16 * limit + 64,  # others may be taking the first ones right now
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    return hand_out(JudgeLease, CLAIM_ARTIFACTS, parameters, limit)
+    while picked := hand_out(CLAIM_ARTIFACTS, parameters, JudgeLease):
+        if leases := [lease for lease in picked if lease.pk]:
+            return leases
+        # Others were faster at all of them; the next look sees their leases.
+    return []

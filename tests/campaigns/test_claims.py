@@ -27,6 +27,7 @@ from campaigns.services import (
     resume_due_campaigns,
     resume_everything,
 )
+from campaigns.services.claims import FUNCTION
 from campaigns.services.locks import share_campaign
 from config.groups import OPERATOR
 from tests.concurrency import one_then_other, together
@@ -113,6 +114,17 @@ def test_what_a_worker_is_given_is_recorded_with_a_hash() -> None:
     assert given.inputs_hash == claimed.context_sha256
     assert given.changes["context"] == [None, claimed.context]
     assert timedelta(seconds=55) < claimed.lease_expires_at - timezone.now() <= timedelta(seconds=60)
+
+
+@pytest.mark.django_db
+def test_the_function_in_the_database_is_the_one_in_the_code() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT prosrc, proacl::text FROM pg_proc WHERE proname = 'claim_tasks'")
+        ((source, privileges),) = cursor.fetchall()
+    assert source.strip() == FUNCTION.split("$$")[1].strip()
+    assert "gatehouse_app=X" in privileges
+    assert "gatehouse_agent" not in privileges
+    assert "{=X" not in privileges  # nobody else, by way of everybody
 
 
 @pytest.mark.django_db
