@@ -17,7 +17,7 @@ demo-fleet: setup ## serve the demo with a simulated fleet at work in it, until 
 test: setup ## run the tests; ARGS="-k name" goes to pytest
 	@exec $(PYTHON) -m pytest $(ARGS)
 
-bench: setup ## measure claims and the API, a quarter of an hour
+bench: setup ## measure claims and the API, ten minutes
 	@$(PYTHON) -m benchmarks.claims && exec $(PYTHON) -m benchmarks.api
 
 check: setup ## look for mistakes without running anything
