@@ -185,7 +185,9 @@ def _again(kept: IdempotencyKey, asked: str) -> HttpResponse:
         raise Invalid("This Idempotency-Key was used for another request; name each request anew.")
     kind = PROBLEM if kept.status >= 400 else "application/json; charset=utf-8"
     replayed = {"Idempotent-Replayed": "true"}
-    return HttpResponse(kept.answer, status=kept.status, content_type=kind, headers=replayed)
+    answer = HttpResponse(kept.answer, status=kept.status, content_type=kind, headers=replayed)
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # as `problem` says
+    return answer
 
 
 # With patience

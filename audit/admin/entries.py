@@ -31,6 +31,12 @@ DID = {
     "withdraw": "withdrew",
     "retry": "retried",
     "update": "changed",
+    "give": "was given",
+    "heartbeat": "is still at",
+    "expire": "ended the lost lease of",
+    "unknown": "does not know what became of",
+    "evidence": "reported too late on",
+    "overdue": "found overdue:",
 }
 
 

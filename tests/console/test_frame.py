@@ -5,6 +5,7 @@ from django.conf import settings as project
 from django.urls import reverse
 
 from audit import trace as trace_module
+from audit.admin.entries import Entry
 from audit.models import AuditLog
 from config.console.search import post_ids
 from config.groups import AUDITOR, OPERATOR, REVIEWER
@@ -236,3 +237,11 @@ def test_somebody_without_permissions_finds_nothing(sign_in) -> None:
 def test_the_parts_of_a_posts_address() -> None:
     assert "7291" in post_ids("https://www.tiktok.com/@x/video/7291?is_from=1")
     assert "abc" in post_ids("https://www.youtube.com/watch?v=abc")
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [("claim", "claimed"), ("give", "was given"), ("expire", "ended the lost lease of"), ("stop", "stopped")],
+)
+def test_verbs_read_as_what_has_happened(verb, said) -> None:
+    assert Entry(AuditLog(action=verb), actor="", entity="", url="", campaign=None).did == said
