@@ -1,11 +1,14 @@
 """A request that names itself is done once, whatever happens on the way."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import connection, connections
+from django.utils import timezone
 
 from agents.choices import TokenRole
 from agents.models import Agent, IdempotencyKey
@@ -181,3 +184,20 @@ def test_of_many_at_once_one_is_done_and_the_others_are_told_so_or_get_its_answe
     assert len({answer.content for answer in done}) == 1
     assert sum("Idempotent-Replayed" not in answer for answer in done) == 1
     assert Agent.objects.count() == 1
+
+
+def test_an_answer_is_forgotten_after_a_day_and_not_before(machine) -> None:
+    caller = machine()
+    caller.post("agents", {"agent_id": "a"}, key="young")
+    young = IdempotencyKey.objects.get()
+    for name, hours in (("a day", 23.9), ("more than a day", 24.1)):
+        IdempotencyKey.objects.create(
+            api_token_id=young.api_token_id,
+            key=name,
+            request_sha256=young.request_sha256,
+            status=200,
+            answer="{}",
+            created_at=timezone.now() - timedelta(hours=hours),
+        )
+    call_command("run_due")
+    assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"young", "a day"}

@@ -223,16 +223,17 @@ def test_what_cannot_be_taken_is_refused(machine, given: dict[str, Any]) -> None
     assert not Artifact.objects.exists()
 
 
-def test_a_file_comes_in_by_upload(machine) -> None:
+def test_a_file_comes_in_by_upload(machine, django_assert_max_num_queries: Any) -> None:
     task = claimed_task()
     worker = machine(TokenRole.WORKER, agent=task.agent)
     content = b"\x00\x01video" * 700_000  # beyond what stays in memory
     fields = {"lease_id": str(task.lease_id), "artifact_type": "video", "metadata": '{"seconds": 12.50}'}
-    answer = worker.client.post(
-        f"/api/v1/tasks/{task.pk}/artifacts/upload",
-        {**fields, "file": SimpleUploadedFile("a.mp4", content)},
-        headers={"Authorization": f"Bearer {worker.token}"},
-    )
+    with django_assert_max_num_queries(BUDGET["artifacts"]):
+        answer = worker.client.post(
+            f"/api/v1/tasks/{task.pk}/artifacts/upload",
+            {**fields, "file": SimpleUploadedFile("a.mp4", content)},
+            headers={"Authorization": f"Bearer {worker.token}"},
+        )
     assert answer.status_code == 201, answer.content
     assert answer.json()["content_sha256"] == hashlib.sha256(content).hexdigest()
     with default_storage.open(Artifact.objects.get().content_ref) as file:

@@ -186,7 +186,7 @@ def test_run_due_leaves_its_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job("run_due").said == "Nothing was due."
     monkeypatch.setattr(run_due, "STEPS", [("settled", "settling decisions", lambda **given: 3)])
     call_command("run_due", stdout=StringIO())
-    assert job("run_due").said == "3 settled."
+    assert job("run_due").said == "settled: 3."
     assert job("run_due").succeeded_at >= job("run_due").started_at
 
 
@@ -199,7 +199,7 @@ def test_run_due_with_a_step_that_fails_has_not_succeeded(monkeypatch: pytest.Mo
     with pytest.raises(CommandError):
         call_command("run_due", stdout=StringIO())
     told = job("run_due")
-    assert (told.succeeded_at, told.said) == (None, "What failed: resuming campaigns. 3 settled.")
+    assert (told.succeeded_at, told.said) == (None, "What failed: resuming campaigns. settled: 3.")
     assert told.failed_at is not None
 
 

@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 ACTOR = Actor.system("run_due")
 # What was done, for the report; what is being done, for a failure; and the verb.
 STEPS: list[tuple[str, str, Callable[..., int]]] = [
-    ("resumed", "resuming campaigns", resume_due_campaigns),
-    ("tasks failed, their workers silent", "failing tasks with lost leases", fail_expired_tasks),
-    ("posts held, their publishers silent", "holding posts with lost leases", hold_expired_posts),
+    ("campaigns resumed", "resuming campaigns", resume_due_campaigns),
+    ("tasks of silent workers failed", "failing tasks with lost leases", fail_expired_tasks),
+    ("posts of silent publishers held", "holding posts with lost leases", hold_expired_posts),
     ("decisions of judges followed", "following decisions of judges", follow_decisions),
     ("put before people for want of a judge", "asking people for judges", ask_people_for_judges),
-    ("found overdue", "marking what is overdue", mark_overdue_items),
-    ("settled", "settling decisions", settle_decisions),
+    ("reviews found overdue", "marking what is overdue", mark_overdue_items),
+    ("decisions settled", "settling decisions", settle_decisions),
     ("old answers forgotten", "forgetting old answers", purge_idempotency_keys),
 ]
 
@@ -56,7 +56,7 @@ def do_all() -> tuple[list[str], list[str]]:
     for done, doing, step in STEPS:
         try:
             if count := step(actor=ACTOR):
-                said.append(f"{count} {done}")
+                said.append(f"{done}: {count}")
         except OperationalError as error:  # the database's own words are enough
             log.error("%s failed: %s", doing.capitalize(), str(error).strip().partition("\n")[0])  # noqa: TRY400
             failed.append(doing)
