@@ -69,7 +69,8 @@ OPTIONS = {
     "unix_socket_permissions": "0700",
     "shared_preload_libraries": "pg_stat_statements",
     "shared_buffers": "128MB",
-    "max_connections": "60",
+    "max_connections": "100",  # of which the web threads keep 48
+    "max_locks_per_transaction": "256",  # a claim takes the gate of each campaign that has work for its agent
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

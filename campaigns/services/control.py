@@ -26,44 +26,50 @@ from campaigns.services.tasks import next_attempt
 
 PERMISSION = "campaigns.control_campaign"
 SYSTEM_PERMISSION = "campaigns.change_systemcontrol"
-PATIENCE = "10s"  # how long a verb waits for those who write for the campaign at this moment
 TRIES = 3
 SPREAD = timedelta(hours=1)  # over which overdue posts leave, where they are to be spread
+STUCK = (
+    "Somebody is writing for this campaign and does not finish, so that nothing could be changed. Try again; "
+    "if it goes on, end the oldest transaction on the database."
+)
 DEADLOCK, LOCK_TIMEOUT = "40P01", "55P03"
 
-V = TypeVar("V", bound=Callable[..., Campaign | SystemControl])
+V = TypeVar("V", bound=Callable[..., Campaign | SystemControl | bool])
 
 
-def urgent(verb: V) -> V:
+def waiting_at_most(patience: str) -> Callable[[V], V]:
     """A control verb in a transaction that gets through, or says why not.
 
     Writers in plain SQL need not keep our order of locks, so PostgreSQL may choose the operator's verb to resolve a
     deadlock; it is simply done again. A writer that never ends does not keep an operator waiting for ever.
     """
 
-    @wraps(verb)
-    def through(**arguments: Any) -> Any:
-        for left in reversed(range(TRIES)):
-            try:
-                with transaction.atomic():
-                    with connection.cursor() as cursor:
-                        cursor.execute("SELECT current_setting('lock_timeout')")
-                        (before,) = cursor.fetchone()
-                        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [PATIENCE])
-                        changed = verb(**arguments)
-                        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-                    return changed
-            except OperationalError as error:
-                if sqlstate(error) not in {DEADLOCK, LOCK_TIMEOUT}:
-                    raise
-                if sqlstate(error) == LOCK_TIMEOUT or not left:
-                    break
-        raise Conflict(
-            "Somebody is writing for this campaign and does not finish, so that nothing could be changed. Try again; "
-            "if it goes on, end the oldest transaction on the database."
-        )
+    def urgent(verb: V) -> V:
+        @wraps(verb)
+        def through(**arguments: Any) -> Any:
+            for left in reversed(range(TRIES)):
+                try:
+                    with transaction.atomic():
+                        with connection.cursor() as cursor:
+                            cursor.execute("SELECT current_setting('lock_timeout')")
+                            (before,) = cursor.fetchone()
+                            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
+                            changed = verb(**arguments)
+                            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+                        return changed
+                except OperationalError as error:
+                    if sqlstate(error) not in {DEADLOCK, LOCK_TIMEOUT}:
+                        raise
+                    if sqlstate(error) == LOCK_TIMEOUT or not left:
+                        break
+            raise Conflict(STUCK)
 
-    return cast(V, through)
+        return cast(V, through)
+
+    return urgent
+
+
+urgent = waiting_at_most("10s")
 
 
 def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> Campaign:
@@ -288,7 +294,8 @@ def resume_due_campaigns(*, actor: Actor) -> int:
         status=CampaignStatus.PAUSED, halted_at=None, deleted_at=None, resume_at__lte=timezone.now()
     )
 
-    def resume(campaign: Campaign) -> bool:
+    @waiting_at_most("2s")  # behind a gate that is closed: the clock gives way to operators
+    def resume(*, campaign: Campaign) -> bool:
         close_gate(campaign.pk)
         if not due.select_for_update().filter(pk=campaign.pk).exists():
             return False  # halted, or paused anew, a moment ago
@@ -297,4 +304,4 @@ def resume_due_campaigns(*, actor: Actor) -> int:
         resume_campaign(campaign_id=campaign.pk, actor=actor, reason=reason, backlog=Backlog.SPREAD)
         return True
 
-    return one_by_one(due, resume, actor)
+    return one_by_one(due, lambda campaign: resume(campaign=campaign), actor)

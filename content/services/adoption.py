@@ -93,7 +93,7 @@ def adopt_posts(*, campaign: Campaign, agent: Agent, platform: str, posts: Seque
     _take_turns("platform", platform)  # two adoptions would collide on an id
     _refuse_when_over(campaign.name, share_campaign(campaign.pk))  # a long file meets a stop on its way
     wanted = {post.platform_post_id: post for post in reversed(posts)}  # a post's first row in the file counts
-    known = PublishRecord.objects.filter(platform=platform, platform_post_id__in=wanted)
+    known = PublishRecord.objects.live().filter(platform=platform, platform_post_id__in=wanted)
     for known_id in known.values_list("platform_post_id", flat=True):
         del wanted[str(known_id)]
     if not wanted:

@@ -21,14 +21,20 @@ def store_content(content: bytes | File[bytes]) -> tuple[str, str]:
     Nothing that was written halfway is taken for the whole: then the content is kept under another name.
     """
     file = ContentFile(content) if isinstance(content, bytes) else content
+    digest = _sha256(file)
+    reference = f"sha256/{digest[:2]}/{digest}"
+    if default_storage.exists(reference):
+        with default_storage.open(reference) as kept:
+            if _sha256(kept) == digest:
+                return reference, digest
+    return default_storage.save(reference, file), digest
+
+
+def _sha256(file: File[bytes]) -> str:
     sha256 = hashlib.sha256()
     for chunk in file.chunks():
         sha256.update(chunk)
-    digest = sha256.hexdigest()
-    reference = f"sha256/{digest[:2]}/{digest}"
-    if default_storage.exists(reference) and default_storage.size(reference) == file.size:
-        return reference, digest
-    return default_storage.save(reference, file), digest
+    return sha256.hexdigest()
 
 
 @transaction.atomic

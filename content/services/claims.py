@@ -15,7 +15,8 @@ POST_COLUMNS = ", ".join(f"k.{field.column}" for field in PublishRecord._meta.co
 # A post may leave when an approval allows it, its task is done (so that the time to take it back is over), its time
 # has come, nothing holds it, and its campaign runs.
 QUEUED = """SELECT FROM publish_record p WHERE p.platform = %(platform)s AND p.campaign_id = c.campaign_id
-            AND p.status = 'queued' AND p.hold IS NULL"""
+            AND p.status = 'queued' AND p.hold IS NULL AND p.lease_id IS NULL AND p.decision_id IS NOT NULL
+            AND COALESCE(p.scheduled_for, p.created_at) <= statement_timestamp()"""
 CLAIM_POSTS = f"""
     WITH {running(QUEUED)}, candidates AS MATERIALIZED (
         SELECT p.*
@@ -72,6 +73,7 @@ def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: i
     return hand_out(CLAIM_POSTS, parameters, PublishRecord)
 
 
+MOST_LOOKS = 20
 LEASE_COLUMNS = ", ".join(f"l.{field.column}" for field in JudgeLease._meta.concrete_fields)
 # Judging ends what has begun, so that a pause lets it go on; a halt does not. The newest version alone is judged. What
 # settles a race for one artifact is the upsert: only one finds the lease free, and the others a row without a lease.
@@ -92,7 +94,7 @@ CLAIM_ARTIFACTS = f"""
           AND NOT EXISTS (SELECT FROM review_item i WHERE i.artifact_id = a.artifact_id AND i.status <> 'withdrawn')
           AND NOT EXISTS (SELECT FROM judge_lease l
                           WHERE l.artifact_id = a.artifact_id AND l.lease_expires_at > clock_timestamp()
-                            AND l.lease_epoch = c.epoch + s.epoch)
+                            AND l.lease_epoch >= c.epoch + s.epoch)
         ORDER BY rank, t.completed_at, a.artifact_id LIMIT %(look)s
     ), picked AS MATERIALIZED (
         SELECT k.* FROM candidates k JOIN task t USING (task_id)
@@ -140,8 +142,10 @@ def claim_artifacts(
         "lease": timedelta(seconds=lease_seconds),
         **actor_parameters(actor),
     }
-    while picked := hand_out(CLAIM_ARTIFACTS, parameters, JudgeLease):
-        if leases := [lease for lease in picked if lease.pk]:
+    for _ in range(MOST_LOOKS):
+        picked = hand_out(CLAIM_ARTIFACTS, parameters, JudgeLease)
+        leases = [lease for lease in picked if lease.pk]
+        if leases or not picked:
             return leases
         # Others were faster at all of them; the next look sees their leases.
     return []

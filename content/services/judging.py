@@ -111,7 +111,7 @@ def _check_lease(artifact: Artifact, judge: Agent, lease_id: UUID | None) -> Non
     if live is None and lease_id is not None:
         raise Conflict("Your lease on this artifact has ended; nothing was recorded. Claim it again.")
     if live is not None and (live.lease_id, live.agent_id) != (lease_id, judge.pk):
-        raise Conflict("Another judge has this artifact now; nothing was recorded.")
+        raise Conflict("This artifact is claimed, and not under this lease; nothing was recorded.")
 
 
 def _at_it() -> QuerySet[JudgeLease]:
@@ -149,14 +149,14 @@ def follow_decisions(*, actor: Actor) -> int:
     """
     left = (
         ReviewDecision.objects.filter(reviewer_type=ReviewerType.JUDGE, task__status=TaskStatus.REVIEW)
-        .filter(artifact__review_items=None)
+        .filter(artifact__review_items=None, artifact__campaign__halted_at=None)
         .exclude(_superseded("artifact__"))
         .select_related("artifact__campaign", "task")
         .order_by("created_at")
     )
 
     def follow(decision: ReviewDecision) -> bool:
-        _lock_in_review(decision.artifact)
+        _check_not_halted(_lock_in_review(decision.artifact))
         if ReviewItem.objects.filter(artifact=decision.artifact).exists():
             return False
         hits, verdict = decision.policy_hits or (), Decision(decision.decision)
@@ -182,6 +182,7 @@ def ask_people_for_judges(*, actor: Actor) -> int:
 
     def ask(artifact: Artifact) -> bool:
         task = _lock_in_review(artifact)
+        _check_not_halted(task)
         _check_still_open(artifact, task)
         open_review_item(artifact=artifact, reason=ReviewReason.NO_JUDGE, risk=NOTHING_KNOWN)
         return True

@@ -129,9 +129,9 @@ def publish_succeeded(
             published_at=published_at,
         )
     except Conflict as late:
-        if not _keep_evidence(record, actor, platform_post_id, "Reported as published after its lease had ended."):
+        if not _keep_evidence(record, actor, platform_post_id, f"Reported as published: {late.sentence}"):
             raise
-        raise TooLate(f"{late.sentence} The post’s id is kept, and a person will look.") from None
+        raise TooLate(f"{late.sentence} The post’s id is kept for a person to look at.") from None
 
 
 @transaction.atomic
@@ -141,10 +141,9 @@ def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, e
     Nothing of it leaves any more until a person has looked: neither this try nor the one that follows it.
     """
     share_campaign(record.campaign_id)
-    unsettled = PublishRecord.objects.exclude(status=PublishStatus.PUBLISHED).filter(
-        pk=record.pk, platform_post_id=None
-    )
-    now = unsettled.select_for_update(of=("self",)).first()
+    tries = PublishRecord.objects.filter(artifact_id=record.artifact_id, platform=record.platform)
+    list(tries.order_by("pk").select_for_update(of=("self",)))  # a try that is planned at this moment is seen after it
+    now = tries.exclude(status=PublishStatus.PUBLISHED).filter(pk=record.pk, platform_post_id=None).first()
     if now is None or not _had(record):
         return False
     held: dict[str, Any] = {"hold": Hold.OUTCOME_UNKNOWN, **FREE}
@@ -152,8 +151,7 @@ def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, e
         if now.status == PublishStatus.FAILED:
             now.change("evidence", platform_post_id=platform_post_id)
             told = f"An earlier try of it was reported as published: {platform_post_id}."
-            following = PublishRecord.objects.queued().filter(artifact_id=now.artifact_id, platform=now.platform)
-            following.change("evidence", error=told, **held)
+            tries.queued().change("evidence", error=told, **held)
             return True
         try:
             with transaction.atomic():
@@ -254,18 +252,22 @@ def settle_unknown_post(
         values = {"status": PublishStatus.PUBLISHED, "platform_post_id": post_id}
         values["published_at"] = published_at or record.claimed_at or timezone.now()
     unknown = PublishRecord.objects.queued().filter(pk=publish_id, hold=Hold.OUTCOME_UNKNOWN)
-    if outcome == Outcome.RETRY:  # what a publisher has reported may have come in while the person looked
-        unknown = unknown.filter(platform_post_id=platform_post_id.strip() or None)
     try:
         with transaction.atomic(), acting(actor):
             settled = unknown.change(outcome, hold=None, **values)
     except IntegrityError as refused:
         raise Conflict(_sentence(refused)) from None
     if not settled:
-        record.refresh_from_db()
-        if record.hold == Hold.OUTCOME_UNKNOWN:
-            raise Conflict(f"It was reported as published: {record.platform_post_id}. Name that id if it is gone.")
         raise Conflict("The outcome of this post is not unknown (any more); nothing was changed.")
+    if outcome == Outcome.RETRY and (told := _told(record)) and platform_post_id.strip() not in told:
+        raise Conflict(f"It was reported as published: {', '.join(told)}. Name that id if the post is gone.")
     if outcome == Outcome.RETRY:
         _next_try(settled[0], actor)
     return settled[0]
+
+
+def _told(record: PublishRecord) -> list[str]:
+    """The ids under which any try of this post was reported; it may have come in while the person looked."""
+    tries = PublishRecord.objects.filter(artifact_id=record.artifact_id, platform=record.platform)
+    told = tries.exclude(platform_post_id=None).order_by("created_at")
+    return [str(post_id) for post_id in told.values_list("platform_post_id", flat=True)]

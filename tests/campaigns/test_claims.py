@@ -303,3 +303,21 @@ def test_a_claim_that_loses_a_race_hands_out_nothing_and_raises_nothing(what: st
         lambda: (task.campaign.change("test", goal="another"), stop()), lambda: claim(task.agent)
     )
     assert claimed == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_clock_that_has_to_wait_keeps_no_operator_away(connect: Any) -> None:
+    campaign, operator = make_campaign(), Actor.human(make_user(OPERATOR))
+    soon = timezone.now() + timedelta(seconds=0.2)
+    pause_campaign(campaign_id=campaign.pk, actor=operator, reason="because", resume_at=soon)
+    time.sleep(0.3)
+    writer = connect("gatehouse_agent")
+    writer.execute("SELECT FROM campaign WHERE campaign_id = %s FOR KEY SHARE", [campaign.pk])
+
+    def halting() -> SystemControl:
+        time.sleep(0.5)
+        return halt_everything(actor=operator, reason="because")
+
+    resumed, halted = together(lambda: resume_due_campaigns(actor=CLOCK), halting)
+    writer.rollback()
+    assert (resumed, halted.halted) == (0, True)

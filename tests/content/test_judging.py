@@ -67,7 +67,7 @@ def test_what_nobody_judged_is_handed_out_once_and_decided_under_its_lease() -> 
     (lease,) = claim(judge, limit=5)
     assert (lease.artifact_id, lease.agent_id) == (artifact.pk, judge.pk)
     assert claim(other, limit=5) == []
-    with pytest.raises(Conflict, match="Another judge has"):
+    with pytest.raises(Conflict, match="not under this lease"):
         decide_artifact(
             artifact=artifact,
             judge=other,
@@ -92,7 +92,7 @@ def test_a_lease_that_ended_decides_nothing_and_another_judge_takes_over() -> No
         decide(lease, judge)
     (again,) = claim(other)
     assert (again.pk, again.agent_id) == (lease.pk, other.pk)
-    with pytest.raises(Conflict, match="Another judge has"):
+    with pytest.raises(Conflict, match="not under this lease"):
         decide(lease, judge)
     assert decide(again, other).reviewer_id == other.pk
 
@@ -288,3 +288,27 @@ def test_decisions_in_plain_sql_lead_where_the_policy_says(
     item = ReviewItem.objects.filter(artifact=artifact).first()
     assert leads_to in (artifact.task.status, item and item.reason)
     assert PublishRecord.objects.filter(artifact=artifact).exists() == (leads_to == "done")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("everything", [False, True])
+def test_decisions_in_plain_sql_lead_nowhere_in_a_halt(everything: bool) -> None:
+    artifact, operator = make_artifact(), Actor.human(make_user(OPERATOR))
+    if everything:
+        halt_everything(actor=operator, reason="because")
+    else:
+        control_campaign(CampaignVerb.HALT, campaign_id=artifact.campaign_id, actor=operator, reason="because")
+    ReviewDecision.objects.create(
+        task=artifact.task,
+        artifact=artifact,
+        decision=Decision.APPROVE,
+        confidence_score=Decimal("0.99"),
+        reasons=["-"],
+        next_action=NextAction.PUBLISH,
+        reviewer_type="judge",
+        reviewer_id="judge-sql",
+        artifact_sha256=artifact.content_sha256,
+    )
+    assert follow_decisions(actor=CLOCK) == 0
+    artifact.task.refresh_from_db()
+    assert artifact.task.status == "review"

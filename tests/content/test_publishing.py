@@ -27,7 +27,8 @@ from content.services import (
     settle_unknown_post,
     submit_artifact,
 )
-from tests.concurrency import together
+from content.services.adoption import Post, adopt_posts, adopting_agent
+from tests.concurrency import one_then_other, together
 from tests.factories import (
     claimed_post,
     claimed_task,
@@ -328,3 +329,40 @@ def test_many_posts_are_spread_in_order_over_the_time() -> None:
     assert moments == sorted(moments)
     assert (moments[0], moments[-1]) == (start, start + timedelta(minutes=59))
     assert max(Counter(moments).values()) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["failed", "settled"])
+@pytest.mark.parametrize("order", ["the try first", "the report first"])
+def test_a_try_that_is_planned_at_this_moment_is_held_too(how: str, order: str) -> None:
+    operator = Actor.human(make_user(OPERATOR))
+    first = claimed_post(campaign=make_campaign(target_platforms=["tiktok"]))
+    following = publish_failed(record=first, error="HTTP 500", retryable=True, actor=PUBLISHER)[1]
+    assert following is not None
+    following.change("test", scheduled_for=None)
+    (second,) = claim_posts(platform="tiktok", actor=PUBLISHER, limit=9)
+    if how == "settled":
+        publish_unknown(record=second, error="timeout", actor=PUBLISHER)
+
+    def plan() -> Any:
+        if how == "failed":
+            return publish_failed(record=second, error="HTTP 500", retryable=True, actor=PUBLISHER)
+        return settle_unknown_post(publish_id=second.pk, outcome=Outcome.RETRY, actor=operator, reason="Not there.")
+
+    verbs = [plan, lambda: published(first)]
+    one_then_other(*(verbs if order == "the try first" else verbs[::-1]))
+    assert set(PublishRecord.objects.queued().values_list("hold", flat=True)) == {Hold.OUTCOME_UNKNOWN}
+
+
+@pytest.mark.django_db
+def test_a_post_whose_failed_try_was_out_after_all_can_be_adopted() -> None:
+    record, operator = claimed_post(), Actor.human(make_user(OPERATOR))
+    expire_and_notice(record)
+    settle_unknown_post(publish_id=record.pk, outcome=Outcome.DROP, actor=operator, reason="Not there.")
+    with pytest.raises(TooLate):
+        published(record, "7001")
+    agent = adopting_agent(platform=record.platform, actor=PUBLISHER)
+    found = [Post("7001", "title", "channel", timezone.now())]
+    given: dict[str, Any] = {"campaign": record.campaign, "agent": agent, "platform": record.platform}
+    assert adopt_posts(**given, posts=found, actor=PUBLISHER) == 1
+    assert adopt_posts(**given, posts=found, actor=PUBLISHER) == 0
