@@ -102,9 +102,13 @@ TRACE = f"^{TRACE_ID.pattern}$"
 PLAIN = PlainSerializer(str, return_type=str)
 
 # Texts have a length; say a shorter one with `Annotated[Text, Field(max_length=…)]`.
-Text = Annotated[str, AfterValidator(_storable), Field(max_length=20_000, json_schema_extra={"pattern": WITHOUT_NUL})]
+# The length stands first: behind the validator it would be counted in “items”.
+LongText = Annotated[
+    str, Field(max_length=2 * 2**20, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(_storable)
+]
+Text = Annotated[str, Field(max_length=20_000, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(_storable)]
 Name = Annotated[
-    str, AfterValidator(_storable), Field(min_length=1, max_length=500, json_schema_extra={"pattern": WITHOUT_NUL})
+    str, Field(min_length=1, max_length=500, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(_storable)
 ]
 Whole = Annotated[int, Strict(), BeforeValidator(_whole), Field(ge=-LARGEST_INT, le=LARGEST_INT)]
 Flag = Annotated[bool, Strict()]
@@ -112,7 +116,8 @@ Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
     PlainSerializer(utc, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    # The first and the last years are left out, because their ends depend on the zone.
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^(?!000|9999)"}),
 ]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 TraceId = Annotated[str, Field(pattern=TRACE)]

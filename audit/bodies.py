@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +20,7 @@ from audit.errors import Invalid
 V = TypeVar("V")
 
 MB = 1024 * 1024
+DRAINED = 64 * MB  # a body that is too large is read to its end up to this size
 DEEPEST = 60  # levels; PostgreSQL and most languages read at least so many
 LONGEST_NUMBER = 1000  # digits, and the largest exponent
 MULTIPART = "multipart/form-data"
@@ -65,6 +67,8 @@ def read_body(request: HttpRequest, accepted: Accepted) -> None:
         raise HttpError(411, "Say the length of the body (Content-Length); it cannot be sent in chunks.")
     length = int(request.META.get("CONTENT_LENGTH") or 0)
     if length > accepted.most:
+        if length <= DRAINED:
+            _drain(request, length)
         raise HttpError(413, f"The body has {length:,} bytes; at most {accepted.most:,} are taken here.")
     if not length:
         request._body = b""
@@ -82,6 +86,13 @@ def read_body(request: HttpRequest, accepted: Accepted) -> None:
         raise HttpError(400, "The body ended before its length was reached.") from None
     if len(request.body) < length:
         raise HttpError(400, "The body ended before its length was reached.")
+
+
+def _drain(request: HttpRequest, length: int) -> None:
+    """Read what is not wanted: most callers hear an answer only once they have sent all."""
+    with suppress(UnreadablePostError):
+        while length > 0 and (chunk := request.read(min(length, MB))):
+            length -= len(chunk)
 
 
 def fingerprint(request: HttpRequest) -> str:

@@ -24,7 +24,9 @@ WORKER = Bearer(TokenRole.WORKER)
 LeaseSeconds = Annotated[Whole, Field(ge=5, le=3600, description="How long the lease lasts without a heartbeat.")]
 Limit = Annotated[Whole, Field(ge=1, le=100)]
 Wait = Annotated[Whole, Field(ge=0, le=30, description="Seconds to wait while there is nothing.")]
-Reason = Annotated[Text, Field(min_length=1, pattern=r"\S")]
+Reason = Annotated[
+    Text, Field(min_length=1, pattern=r"\S", json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
+]
 
 
 class ClaimTasksIn(Incoming):

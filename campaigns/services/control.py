@@ -145,8 +145,9 @@ def halt_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
             resume_at=None,
             epoch=F("epoch") + 1,
         )
-        _cut_off(campaign.tasks, f"Cut off by a halt: {reason.strip()}")
-        campaign.publish_records.mark_unknown(CampaignVerb.HALT)
+        why = f"Cut off by a halt: {reason.strip()}"
+        _cut_off(campaign.tasks, why)
+        campaign.publish_records.mark_unknown(CampaignVerb.HALT, why)
         return halted
 
 
@@ -217,7 +218,7 @@ def stop_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
         for status in sorted(TASK_OPEN):
             _fail(campaign.tasks, CampaignVerb.STOP, status, error)
         campaign.review_items.withdraw(CampaignVerb.STOP)
-        campaign.publish_records.mark_unknown(CampaignVerb.STOP)
+        campaign.publish_records.mark_unknown(CampaignVerb.STOP, error)
         campaign.publish_records.drop(CampaignVerb.STOP, error)
         return stopped
 
@@ -254,10 +255,11 @@ def halt_everything(*, actor: Actor, reason: str) -> SystemControl:
         if system.halted:
             raise Conflict(f"Everything is halted already: {system.control_reason}")
         halted = _set_system(system, "halt", actor, reason, halted=True, epoch=F("epoch") + 1)
+        why = f"Cut off by a halt of everything: {reason.strip()}"
         for campaign in Campaign.objects.filter(tasks__status=TaskStatus.IN_PROGRESS).distinct().order_by("pk"):
-            _cut_off(campaign.tasks, f"Cut off by a halt of everything: {reason.strip()}")
+            _cut_off(campaign.tasks, why)
         for campaign in Campaign.objects.filter(publish_records__lease_id__isnull=False).distinct().order_by("pk"):
-            campaign.publish_records.mark_unknown("halt")
+            campaign.publish_records.mark_unknown("halt", why)
         return halted
 
 

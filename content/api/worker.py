@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from agents.api import ApiRequest, actor_of
 from audit import exact_json
-from audit.api import REF, JsonArray, JsonObject, Sha256, Text, exactly_one
+from audit.api import REF, JsonArray, JsonObject, LongText, Sha256, Text, exactly_one
 from audit.bodies import MB, MULTIPART, accepts, read_json
 from audit.errors import Invalid
 from campaigns.api.worker import WORKER, LeaseIn, held
@@ -30,7 +30,7 @@ class ArtifactIn(LeaseIn):
     model_config = ConfigDict(json_schema_extra=exactly_one(["text"], ["json"], ["content_ref", "content_sha256"]))
 
     artifact_type: ArtifactType
-    text: Annotated[Text, Field(max_length=2 * MB)] | None = None
+    text: LongText | None = None
     json_: Annotated[JsonObject | JsonArray | None, Field(alias="json")] = None
     content_ref: Annotated[str, Field(max_length=2000, pattern=ELSEWHERE)] | None = None
     content_sha256: Sha256 | None = None

@@ -68,12 +68,12 @@ class PublishRecordQuerySet(AuditedQuerySet["PublishRecord"]):
             together = keys[step * len(keys) // steps : (step + 1) * len(keys) // steps]
             self.filter(pk__in=together).change(action, scheduled_for=start + period * step / steps)
 
-    def mark_unknown(self, action: str) -> "list[PublishRecord]":
+    def mark_unknown(self, action: str, why: str) -> "list[PublishRecord]":
         """What a publisher holds right now may still appear: a person has to look before anything is tried again."""
         return (
             self.queued()
             .filter(lease_id__isnull=False)
-            .change(action, hold=Hold.OUTCOME_UNKNOWN, lease_id=None, lease_expires_at=None)
+            .change(action, hold=Hold.OUTCOME_UNKNOWN, error=why, lease_id=None, lease_expires_at=None)
         )
 
     def drop(self, action: str, error: str) -> "list[PublishRecord]":

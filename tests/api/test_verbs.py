@@ -184,6 +184,7 @@ def test_a_heartbeat_tells_a_worker_to_stop(machine) -> None:
     ("given", "content"),
     [
         ({"text": "Ask — ሰላም"}, "Ask — ሰላም".encode()),
+        ({"text": "x" * 1_000_000}, b"x" * 1_000_000),
         ({"json": {"rate": 1.10, "n": [1, None]}}, None),
         ({"content_ref": "https://cdn.example.org/a.mp4", "content_sha256": "a" * 64}, None),
     ],

@@ -115,7 +115,7 @@ def gunicorn_command(listener: socket.socket) -> list[str]:
         "--no-control-socket",
     ]
     command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", "gthread", "--log-level", "warning"]
-    command += [f"--workers={WORKERS}", f"--threads={settings.WEB_THREADS}"]
+    command += [f"--workers={WORKERS}", f"--threads={settings.WEB_THREADS}", "--keep-alive=75"]
     return [*command, f"--graceful-timeout={GRACE_SECONDS}"]
 
 
