@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from audit import exact_json
 from audit.choices import EntityType
+from audit.errors import broken_rule
 from audit.signals import rows_changed
 
 
@@ -258,6 +259,16 @@ class AuditedModel(models.Model):
         """Set `values` on this row, whatever its state; for rows that the caller has locked or just made."""
         (row,) = type(self).objects.filter(pk=self.pk).change(action, **values)
         return cast(Self, row)
+
+
+def rule_in_words(error: Exception) -> str:
+    """What the constraint by which the database refused says to people; empty when it is none of ours."""
+    name = broken_rule(error)
+    for model in audited_models() if name else ():
+        for constraint in model._meta.constraints:
+            if constraint.name == name:
+                return str(constraint.get_violation_error_message())
+    return ""
 
 
 def audited_models(app_label: str | None = None) -> Iterator[type[AuditedModel]]:

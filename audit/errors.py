@@ -8,6 +8,7 @@ sentence, the API answers 403, 409 or 422, a command exits non-zero.
 class Refused(Exception):
     """The verb was understood and refused; nothing has changed, unless `keeps` says so."""
 
+    status = 422  # of HTTP, at every door that speaks it
     keeps = False
 
     def __init__(self, sentence: str) -> None:
@@ -18,9 +19,13 @@ class Refused(Exception):
 class NotAllowed(Refused):
     """This actor may not do this."""
 
+    status = 403
+
 
 class Conflict(Refused):
     """The row is no longer (or not yet) in a state in which this can be done; somebody else may have won."""
+
+    status = 409
 
 
 class TooLate(Conflict):
@@ -33,12 +38,13 @@ class Invalid(Refused):
     """What was given cannot be used: empty, malformed or unknown."""
 
 
-STATUS = {NotAllowed: 403, Conflict: 409, TooLate: 409}
-
-
-def status_of(refusal: Refused) -> int:
-    """The HTTP status of a refusal, at every door that speaks HTTP; what cannot be used is 422."""
-    return STATUS.get(type(refusal), 422)
+def written(text: str, otherwise: str) -> str:
+    """What somebody wrote, without spaces around it. Raises Invalid with `otherwise` when that is nothing."""
+    if "\x00" in text:
+        raise Invalid("The text contains a character that cannot be stored (NUL).")
+    if not text.strip():
+        raise Invalid(otherwise)
+    return text.strip()
 
 
 def broken_rule(error: Exception) -> str:

@@ -222,6 +222,12 @@ class TaskQuerySet(AuditedQuerySet["Task"]):
     def open(self) -> "TaskQuerySet":
         return self.filter(status__in=TASK_OPEN, deleted_at=None)
 
+    def cut_off(self, action: str, error: str) -> "list[Task]":
+        """Fail what is in progress. Nobody can say any more what it has cost: what was reserved counts as spent."""
+        cost = F("cost_etb") + F("reserve_etb")
+        running = self.filter(status=TaskStatus.IN_PROGRESS)
+        return running.change(action, status=TaskStatus.FAILED, error=error, cost_etb=cost)
+
     def beyond_budget(self) -> "TaskQuerySet":
         """What is not handed out because it would pass its campaign's cap."""
         left = F("campaign__budget_cap_etb") - F("campaign__reserved_etb") - F("campaign__spent_etb")

@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 
 from audit.admin.cells import admin_url
 from audit.context import Actor
-from audit.errors import Refused, status_of
+from audit.errors import Refused
 from campaigns.choices import VERB_COLOUR, CampaignVerb
 from campaigns.forms import ControlForm
 from campaigns.models import Campaign
@@ -55,7 +55,7 @@ def control(request: HttpRequest, key: UUID, verb: str) -> HttpResponse:
         controlled = _do(campaign, chosen, form, Actor.human(request.user))
     except Refused as refusal:
         campaign = Campaign.objects.select_related("controlled_by").get(pk=key)
-        return _page(request, campaign, chosen, form, refusal=refusal.sentence, status=status_of(refusal))
+        return _page(request, campaign, chosen, form, refusal=refusal.sentence, status=refusal.status)
     messages.success(request, f"“{controlled}” {DONE[chosen]}.")
     return HttpResponseRedirect(admin_url(controlled))
 

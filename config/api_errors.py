@@ -14,9 +14,9 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from audit.api import problem
-from audit.base import audited_models
+from audit.base import rule_in_words
 from audit.context import current
-from audit.errors import Refused, broken_rule, sqlstate, status_of
+from audit.errors import Refused, sqlstate
 from config.middleware import API
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ UNIQUE, FOREIGN_KEY = "23505", "23503"
 
 
 def _refused(request: HttpRequest, refusal: Refused) -> HttpResponse:
-    answer = problem(status_of(refusal), refusal.sentence)
+    answer = problem(refusal.status, refusal.sentence)
     answer.keeps_changes = refusal.keeps  # type: ignore[attr-defined]
     return answer
 
@@ -83,11 +83,9 @@ def _unusable(request: HttpRequest, error: DatabaseError) -> HttpResponse:
 
 def _broken_rule(request: HttpRequest, error: IntegrityError) -> HttpResponse:
     """A rule that the database holds: in the words of the constraint or trigger, never of the statement."""
-    report, name, state = getattr(error.__cause__, "diag", None), broken_rule(error), sqlstate(error)
-    for model in audited_models():
-        for constraint in model._meta.constraints:
-            if constraint.name == name:
-                return problem(409 if state == UNIQUE else 422, str(constraint.get_violation_error_message()))
+    report, state = getattr(error.__cause__, "diag", None), sqlstate(error)
+    if rule := rule_in_words(error):
+        return problem(409 if state == UNIQUE else 422, rule)
     if state == FOREIGN_KEY:
         return problem(404, "It names something that does not exist.")
     if getattr(report, "source_function", None) == "exec_stmt_raise" and (said := report.message_primary):  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from django.template.response import TemplateResponse
 from accounts.models import User
 from audit.admin.cells import admin_url
 from audit.context import Actor
-from audit.errors import Invalid, Refused, status_of
+from audit.errors import Invalid, Refused
 from content.choices import DECISION_COLOUR, REVIEW_ITEM_COLOUR, Decision, ReviewItemStatus
 from content.models import ReviewItem
 from content.reading import due_in_words, read_item
@@ -36,7 +36,7 @@ def review_item(request: HttpRequest, key: str) -> HttpResponse:
         if _is_recorded(request, found):
             messages.info(request, "This was recorded already; it was sent twice.")
             return HttpResponseRedirect(admin_url(found))
-        return _page(request, found, refusal=refusal.sentence, status=status_of(refusal))
+        return _page(request, found, refusal=refusal.sentence, status=refusal.status)
     messages.success(request, said)
     return HttpResponseRedirect(admin_url(item))
 

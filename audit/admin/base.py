@@ -110,7 +110,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
             return super().changeform_view(request, object_id, form_url, extra_context)
         except (IntegrityError, DataError, Refused) as problem:
             # The transaction is gone; show the same form again, with the reason, and everything that was typed.
-            request.refusal = sentence(problem, self.model)  # type: ignore[attr-defined]
+            request.refusal = sentence(problem)  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:

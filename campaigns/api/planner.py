@@ -5,14 +5,13 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from django.http import Http404
 from ninja import Router
 from pydantic import Field
 
 from agents.api import ApiRequest, Bearer, actor_of
 from agents.choices import TokenRole
 from agents.models import Agent
-from audit.api import Amount, Incoming, JsonObject, Moment, Name, Text, Whole
+from audit.api import Amount, Incoming, JsonObject, Moment, Name, Text, Whole, found
 from campaigns.api.schemas import PlannedOut, TaskOut
 from campaigns.choices import TaskPriority, TaskType
 from campaigns.models import Campaign, Task
@@ -59,16 +58,12 @@ def _plan(request: ApiRequest, given: Sequence[TaskIn]) -> list[Task]:
     planned = []
     for place, each in enumerate(given):
         where = f" (tasks[{place}])" if len(given) > 1 else ""
-        if each.campaign_id not in campaigns:
-            raise Http404(f"There is no campaign {each.campaign_id}{where}.")
-        if each.agent_id not in agents:
-            raise Http404(f"There is no agent “{each.agent_id}”{where}.")
-        if each.parent_task_id and each.parent_task_id not in parents:
-            raise Http404(f"There is no task {each.parent_task_id}{where}.")
+        campaign = found(campaigns.get(each.campaign_id), f"There is no campaign {each.campaign_id}{where}.")
+        agent = found(agents.get(each.agent_id), f"There is no agent “{each.agent_id}”{where}.")
         values = each.model_dump(exclude={"campaign_id", "agent_id", "parent_task_id"})
-        parent = parents[each.parent_task_id] if each.parent_task_id else None
-        task = Task(campaign=campaigns[each.campaign_id], agent=agents[each.agent_id], **values, **trace)
-        if parent is not None:
+        task = Task(campaign=campaign, agent=agent, **values, **trace)
+        if each.parent_task_id:
+            parent = found(parents.get(each.parent_task_id), f"There is no task {each.parent_task_id}{where}.")
             task.parent_task, task.trace_id = parent, parent.trace_id
         planned.append(task)
     return create_tasks(tasks=planned, actor=actor_of(request))

@@ -22,19 +22,22 @@ router = Router(tags=["work"])
 
 WORKER = Bearer(TokenRole.WORKER)
 LeaseSeconds = Annotated[Whole, Field(ge=5, le=3600, description="How long the lease lasts without a heartbeat.")]
-Limit = Annotated[Whole, Field(ge=1, le=100)]
-Wait = Annotated[Whole, Field(ge=0, le=30, description="Seconds to wait while there is nothing.")]
 Reason = Annotated[
     Text, Field(min_length=1, pattern=r"\S", json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
 ]
 
 
-class ClaimTasksIn(Incoming):
+class ClaimIn(Incoming):
+    """What every claim takes."""
+
+    limit: Annotated[Whole, Field(ge=1, le=100)] = 1
+    lease_seconds: LeaseSeconds = 300
+    wait: Annotated[Whole, Field(ge=0, le=30, description="Seconds to wait while there is nothing.")] = 0
+
+
+class ClaimTasksIn(ClaimIn):
     agent_id: Name | None = None
     types: Annotated[list[TaskType], Field(min_length=1)] | None = None
-    limit: Limit = 1
-    lease_seconds: LeaseSeconds = 300
-    wait: Wait = 0
 
 
 class LeaseIn(Incoming):

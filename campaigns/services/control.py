@@ -13,14 +13,14 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, Manager
+from django.db.models import F
 from django.utils import timezone
 
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid, sqlstate
+from audit.errors import Conflict, Invalid, sqlstate, written
 from campaigns.choices import TASK_OPEN, VERB_FROM, Backlog, CampaignStatus, CampaignVerb, TaskStatus
-from campaigns.models import MOST_ATTEMPTS, Campaign, SystemControl, Task, TaskQuerySet
+from campaigns.models import MOST_ATTEMPTS, Campaign, SystemControl, Task
 from campaigns.services.locks import close_gate
 from campaigns.services.tasks import next_attempt
 
@@ -34,6 +34,7 @@ STUCK = (
 )
 DEADLOCK, LOCK_TIMEOUT = "40P01", "55P03"
 
+S = TypeVar("S", Campaign, SystemControl)
 V = TypeVar("V", bound=Callable[..., Campaign | SystemControl | bool])
 
 
@@ -75,7 +76,7 @@ urgent = waiting_at_most("10s")
 def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> Campaign:
     """The campaign under its lock, when `verb` is possible and the actor may; otherwise the refusal in a sentence."""
     actor.require(PERMISSION, to=f"{verb} campaigns")
-    _check_reason(reason, f"Say why you {verb} it; everybody who meets this campaign will read it.")
+    written(reason, f"Say why you {verb} it; everybody who meets this campaign will read it.")
     close_gate(campaign_id)
     try:
         campaign = Campaign.objects.select_for_update().get(pk=campaign_id, deleted_at=None)
@@ -85,13 +86,6 @@ def _lock(campaign_id: UUID, verb: CampaignVerb, actor: Actor, reason: str) -> C
         states = sorted(str(status.label) for status in VERB_FROM[verb])
         raise Conflict(f"Campaign “{campaign}” is {campaign.state}; {verb} is possible only when it is {_or(states)}.")
     return campaign
-
-
-def _check_reason(reason: str, otherwise: str) -> None:
-    if not reason.strip():
-        raise Invalid(otherwise)
-    if "\x00" in reason:
-        raise Invalid("The reason contains a character that cannot be stored (NUL).")
 
 
 def _or(words: list[str]) -> str:
@@ -107,9 +101,9 @@ def possible_verbs(campaign: Campaign) -> list[CampaignVerb]:
     ]
 
 
-def _set(campaign: Campaign, verb: CampaignVerb, actor: Actor, reason: str, **values: Any) -> Campaign:
+def _set(switch: S, verb: str, actor: Actor, reason: str, **values: Any) -> S:
     told = {"control_reason": reason.strip(), "controlled_by": actor.person, "controlled_at": timezone.now()}
-    return campaign.change(verb, **told, **values)
+    return switch.change(verb, **told, **values)
 
 
 @urgent
@@ -146,16 +140,16 @@ def halt_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
             epoch=F("epoch") + 1,
         )
         why = f"Cut off by a halt: {reason.strip()}"
-        _cut_off(campaign.tasks, why)
+        _cut_off(campaign, why)
         campaign.publish_records.mark_unknown(CampaignVerb.HALT, why)
         return halted
 
 
-def _cut_off(tasks: "Manager[Task]", error: str) -> None:
+def _cut_off(campaign: Campaign, error: str) -> None:
     """Fail what is in progress, and plan it anew: being cut off does not use up one of the agent's tries."""
     Task.objects.create_all(
         next_attempt(task, max_attempts=min(task.max_attempts + 1, MOST_ATTEMPTS))
-        for task in _fail(tasks, CampaignVerb.HALT, TaskStatus.IN_PROGRESS, error)
+        for task in campaign.tasks.cut_off(CampaignVerb.HALT, error)
         if task.deleted_at is None
     )
 
@@ -215,21 +209,13 @@ def stop_campaign(*, campaign_id: UUID, actor: Actor, reason: str) -> Campaign:
         campaign = _lock(campaign_id, CampaignVerb.STOP, actor, reason)
         stopped = _set(campaign, CampaignVerb.STOP, actor, reason, status=CampaignStatus.STOPPED, epoch=F("epoch") + 1)
         error = f"The campaign was stopped: {reason.strip()}"
-        for status in sorted(TASK_OPEN):
-            _fail(campaign.tasks, CampaignVerb.STOP, status, error)
+        campaign.tasks.cut_off(CampaignVerb.STOP, error)
+        waiting = campaign.tasks.filter(status__in=TASK_OPEN)
+        waiting.change(CampaignVerb.STOP, status=TaskStatus.FAILED, error=error)
         campaign.review_items.withdraw(CampaignVerb.STOP)
         campaign.publish_records.mark_unknown(CampaignVerb.STOP, error)
         campaign.publish_records.drop(CampaignVerb.STOP, error)
         return stopped
-
-
-def _fail(tasks: "Manager[Task]", verb: CampaignVerb, status: TaskStatus, error: str) -> list[Task]:
-    failing = cast(TaskQuerySet, tasks.filter(status=status))
-    if status != TaskStatus.IN_PROGRESS:
-        return failing.change(verb, status=TaskStatus.FAILED, error=error)
-    # Nobody can say any more what it has cost; what was reserved counts as spent.
-    cost = F("cost_etb") + F("reserve_etb")
-    return failing.change(verb, status=TaskStatus.FAILED, error=error, cost_etb=cost)
 
 
 CONTROL: dict[CampaignVerb, Callable[..., Campaign]] = {
@@ -254,10 +240,10 @@ def halt_everything(*, actor: Actor, reason: str) -> SystemControl:
         system = _lock_system("halt", actor, reason)
         if system.halted:
             raise Conflict(f"Everything is halted already: {system.control_reason}")
-        halted = _set_system(system, "halt", actor, reason, halted=True, epoch=F("epoch") + 1)
+        halted = _set(system, "halt", actor, reason, halted=True, epoch=F("epoch") + 1)
         why = f"Cut off by a halt of everything: {reason.strip()}"
         for campaign in Campaign.objects.filter(tasks__status=TaskStatus.IN_PROGRESS).distinct().order_by("pk"):
-            _cut_off(campaign.tasks, why)
+            _cut_off(campaign, why)
         for campaign in Campaign.objects.filter(publish_records__lease_id__isnull=False).distinct().order_by("pk"):
             campaign.publish_records.mark_unknown("halt", why)
         return halted
@@ -275,19 +261,14 @@ def resume_everything(*, actor: Actor, reason: str, backlog: Backlog | str = "")
             raise Conflict("Nothing is halted as a whole; a campaign that is paused is resumed by itself.")
         running = Campaign.objects.filter(status=CampaignStatus.ACTIVE, publish_records__status="queued").distinct()
         _settle_backlog(running.order_by("pk"), backlog, reason)
-        return _set_system(system, "resume", actor, reason, halted=False)
+        return _set(system, "resume", actor, reason, halted=False)
 
 
 def _lock_system(verb: str, actor: Actor, reason: str) -> SystemControl:
     actor.require(SYSTEM_PERMISSION, to=f"{verb} everything")
-    _check_reason(reason, f"Say why you {verb} everything; everybody will read it.")
+    written(reason, f"Say why you {verb} everything; everybody will read it.")
     close_gate()
     return SystemControl.objects.select_for_update().get()
-
-
-def _set_system(system: SystemControl, verb: str, actor: Actor, reason: str, **values: Any) -> SystemControl:
-    told = {"control_reason": reason.strip(), "controlled_by": actor.person, "controlled_at": timezone.now()}
-    return system.change(verb, **told, **values)
 
 
 def resume_due_campaigns(*, actor: Actor) -> int:

@@ -18,7 +18,7 @@ from agents.choices import AgentStatus
 from agents.models import Agent
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid, broken_rule
+from audit.errors import Conflict, broken_rule, written
 from campaigns.choices import CAMPAIGN_FINAL, UNREVIEWED_TYPES, TaskPriority, TaskStatus
 from campaigns.models import MOST_ATTEMPTS, Campaign, Task, TaskQuerySet
 from campaigns.services.locks import present_epoch, share_campaign, share_campaigns
@@ -81,7 +81,7 @@ def lost(task: Task) -> Conflict:
 
 
 def _change_leased(task: Task, action: str, actor: Actor, cost: Decimal | None = None, **values: Any) -> Task:
-    """Change a task in progress while its lease is good; otherwise say what became of it."""
+    """Change a task in progress while its lease is good, in the caller's transaction; or say what became of it."""
     if cost is not None:
         values["cost_etb"] = F("cost_etb") + cost
     share_campaign(task.campaign_id)
@@ -103,12 +103,7 @@ def _change_leased(task: Task, action: str, actor: Actor, cost: Decimal | None =
 @transaction.atomic
 def heartbeat_task(*, task: Task, actor: Actor, lease_seconds: int) -> Task:
     """The worker is still at it: its lease is prolonged. Raises Conflict when it is lost, which means stop."""
-    share_campaign(task.campaign_id)
-    with acting(actor):
-        held = leased(task).change("heartbeat", lease_expires_at=Now() + timedelta(seconds=lease_seconds))
-    if not held:
-        raise lost(task)
-    return held[0]
+    return _change_leased(task, "heartbeat", actor, lease_expires_at=Now() + timedelta(seconds=lease_seconds))
 
 
 @transaction.atomic
@@ -137,20 +132,13 @@ def fail_task(
     *, task: Task, actor: Actor, error: str, retryable: bool = True, cost_etb: Decimal | None = None
 ) -> tuple[Task, Task | None]:
     """This attempt has failed. Returns it and the next one, or None when there is none."""
-    failed = _change_leased(task, "fail", actor, _cost(task, cost_etb), status=TaskStatus.FAILED, error=_usable(error))
+    error = written(error, "Say what went wrong: whoever looks at this task will ask.")
+    failed = _change_leased(task, "fail", actor, _cost(task, cost_etb), status=TaskStatus.FAILED, error=error)
     return failed, retry_task(task=failed, actor=actor) if retryable else None
 
 
 def _cost(task: Task, told: Decimal | None) -> Decimal:
     return task.reserve_etb if told is None else told
-
-
-def _usable(text: str) -> str:
-    if "\x00" in text:
-        raise Invalid("The text contains a character that cannot be stored (NUL).")
-    if not text.strip():
-        raise Invalid("Say what went wrong: whoever looks at this task will ask.")
-    return text.strip()
 
 
 def retry_task(*, task: Task, actor: Actor, feedback: str = "") -> Task | None:
@@ -192,12 +180,8 @@ def fail_expired_tasks(*, actor: Actor) -> int:
 
     def fail(task: Task) -> bool:
         share_campaign(task.campaign_id)
-        failed = expired.filter(pk=task.pk, lease_id=task.lease_id).change(
-            "expire",
-            status=TaskStatus.FAILED,
-            error=f"Its worker went silent: the lease ended at {task.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC.",
-            cost_etb=F("cost_etb") + F("reserve_etb"),
-        )
+        error = f"Its worker went silent: the lease ended at {task.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        failed = expired.filter(pk=task.pk, lease_id=task.lease_id).cut_off("expire", error)
         for each in failed:
             retry_task(task=each, actor=actor)
         return bool(failed)

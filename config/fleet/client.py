@@ -8,7 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ class Rates:
 class Answer:
     status: int
     body: bytes
+    is_later: bool = field(default=False, compare=False)  # Gatehouse says when to ask again
 
     @property
     def problem(self) -> str:
@@ -43,7 +44,7 @@ class Answer:
     @property
     def is_busy(self) -> bool:
         """Whether the same request is to be sent again: nothing is known of what it did."""
-        return self.status in BUSY or (self.status == 409 and "is still running" in self.problem)
+        return self.status in BUSY or (self.status == 409 and self.is_later)
 
 
 class Refusal(Exception):
@@ -166,7 +167,7 @@ class Api:
 
 def _read(connection: http.client.HTTPConnection) -> Answer:
     response = connection.getresponse()
-    return Answer(response.status, response.read())
+    return Answer(response.status, response.read(), "Retry-After" in response.headers)
 
 
 def _accepted(answer: Answer) -> Answer:

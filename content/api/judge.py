@@ -9,8 +9,8 @@ from pydantic import Field
 
 from agents.api import ApiRequest, Bearer, actor_of, agent_of, patient
 from agents.choices import TokenRole
-from audit.api import Incoming, Share, Text, found
-from campaigns.api.worker import LeaseIn, LeaseSeconds, Limit, Wait
+from audit.api import Share, Text, found
+from campaigns.api.worker import ClaimIn, LeaseIn
 from content.api.readers import NO_ARTIFACT
 from content.api.schemas import ClaimedArtifactsOut, DecisionOut
 from content.choices import ArtifactType, Decision, ReviewReason
@@ -23,11 +23,8 @@ JUDGE = Bearer(TokenRole.JUDGE)
 Words = Annotated[list[Annotated[Text, Field(max_length=2000)]], Field(max_length=100)]
 
 
-class ClaimArtifactsIn(Incoming):
+class ClaimArtifactsIn(ClaimIn):
     types: Annotated[list[ArtifactType], Field(min_length=1)] | None = None
-    limit: Limit = 1
-    lease_seconds: LeaseSeconds = 300
-    wait: Wait = 0
 
 
 class DecisionIn(LeaseIn):

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from agents.api import ApiRequest, Bearer, actor_of, patient
 from agents.choices import TokenRole
-from audit.api import Flag, Incoming, Moment, Name, Sha256, found
+from audit.api import Flag, Moment, Name, Sha256, found
 from campaigns.api.schemas import HeartbeatOut
-from campaigns.api.worker import HeartbeatIn, LeaseIn, LeaseSeconds, Limit, Reason, Wait, stop_because
+from campaigns.api.worker import ClaimIn, HeartbeatIn, LeaseIn, Reason, stop_because
 from content.api.schemas import ClaimedPostsOut, FailedPostOut, PostOut
 from content.models import PublishRecord
 from content.services import (
@@ -29,11 +29,8 @@ router = Router(tags=["publish"])
 PUBLISHER = Bearer(TokenRole.PUBLISHER)
 
 
-class ClaimPostsIn(Incoming):
+class ClaimPostsIn(ClaimIn):
     platform: Name
-    limit: Limit = 1
-    lease_seconds: LeaseSeconds = 300
-    wait: Wait = 0
 
 
 class PublishedIn(LeaseIn):

@@ -12,23 +12,29 @@ from content.choices import ArtifactType
 from content.models import JudgeLease, PublishRecord
 
 POST_COLUMNS = ", ".join(f"k.{field.column}" for field in PublishRecord._meta.concrete_fields)
-# A post may leave when an approval allows it, its task is done (so that the time to take it back is over), its time
-# has come, nothing holds it, and its campaign runs.
-QUEUED = """SELECT FROM publish_record p WHERE p.platform = %(platform)s AND p.campaign_id = c.campaign_id
-            AND p.status = 'queued' AND p.hold IS NULL AND p.lease_id IS NULL AND p.decision_id IS NOT NULL
-            AND COALESCE(p.scheduled_for, p.created_at) <= statement_timestamp()"""
+# What may leave, as far as the post itself says. Its task is done besides (so that the time to take the approval back
+# is over), and its campaign runs.
+DUE = "COALESCE(scheduled_for, created_at)"
+LEAVES = f"""platform = %(platform)s AND status = 'queued' AND hold IS NULL AND lease_id IS NULL
+             AND decision_id IS NOT NULL AND {DUE} <= statement_timestamp()"""
+POSTS_WRITTEN = insert_audit(
+    PublishRecord,
+    "claim",
+    trace="t.trace_id",
+    campaign="k.campaign_id",
+    rows="claimed k JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)",
+)
 CLAIM_POSTS = f"""
-    WITH {running(QUEUED)}, candidates AS MATERIALIZED (
+    WITH {running(f"SELECT FROM publish_record p WHERE p.campaign_id = c.campaign_id AND {LEAVES}")},
+    candidates AS MATERIALIZED (
         SELECT p.*
         FROM running r
         CROSS JOIN LATERAL (
-            SELECT publish_id, COALESCE(scheduled_for, created_at) AS due FROM publish_record p
-            WHERE platform = %(platform)s AND campaign_id = r.campaign_id AND status = 'queued' AND hold IS NULL
-              AND COALESCE(scheduled_for, created_at) <= statement_timestamp()
-              AND lease_id IS NULL AND decision_id IS NOT NULL
+            SELECT publish_id, {DUE} AS due FROM publish_record p
+            WHERE campaign_id = r.campaign_id AND {LEAVES}
               AND EXISTS (SELECT FROM artifact a JOIN task t USING (task_id)
                           WHERE a.artifact_id = p.artifact_id AND t.status = 'done')
-            ORDER BY COALESCE(scheduled_for, created_at), publish_id LIMIT %(look)s
+            ORDER BY {DUE}, publish_id LIMIT %(look)s
         ) p
         ORDER BY due, publish_id LIMIT %(look)s
     ), picked AS MATERIALIZED (
@@ -46,17 +52,7 @@ CLAIM_POSTS = f"""
         SET lease_id = gen_random_uuid(), lease_expires_at = clock_timestamp() + %(lease)s
         FROM picked k JOIN ready USING (campaign_id) WHERE p.publish_id = k.publish_id
         RETURNING NEW.*, k.due, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
-    ), written AS (
-        {
-    insert_audit(
-        PublishRecord,
-        "claim",
-        trace="t.trace_id",
-        campaign="k.campaign_id",
-        rows="claimed k JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)",
-    )
-}
-    )
+    ), written AS ({POSTS_WRITTEN})
     SELECT {POST_COLUMNS} FROM claimed k ORDER BY due, publish_id
 """
 
@@ -75,6 +71,13 @@ def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: i
 
 MOST_LOOKS = 20
 LEASE_COLUMNS = ", ".join(f"l.{field.column}" for field in JudgeLease._meta.concrete_fields)
+LEASES_WRITTEN = insert_audit(
+    JudgeLease,
+    "claim",
+    trace="p.trace_id",
+    campaign="p.campaign_id",
+    rows="claimed JOIN picked p USING (artifact_id)",
+)
 # Judging ends what has begun, so that a pause lets it go on; a halt does not. The newest version alone is judged. What
 # settles a race for one artifact is the upsert: only one finds the lease free, and the others a row without a lease.
 CLAIM_ARTIFACTS = f"""
@@ -109,17 +112,7 @@ CLAIM_ARTIFACTS = f"""
             lease_expires_at = EXCLUDED.lease_expires_at
         WHERE l.lease_expires_at <= clock_timestamp() OR l.lease_epoch < EXCLUDED.lease_epoch
         RETURNING NEW.*, to_jsonb(OLD) AS before, to_jsonb(NEW) AS after
-    ), written AS (
-        {
-    insert_audit(
-        JudgeLease,
-        "claim",
-        trace="p.trace_id",
-        campaign="p.campaign_id",
-        rows="claimed JOIN picked p USING (artifact_id)",
-    )
-}
-    )
+    ), written AS ({LEASES_WRITTEN})
     SELECT {LEASE_COLUMNS} FROM picked p LEFT JOIN claimed l USING (artifact_id)
     ORDER BY p.rank, p.completed_at, p.artifact_id
 """

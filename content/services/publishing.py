@@ -12,10 +12,11 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from audit.base import rule_in_words
 from audit.choices import EntityType
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid, TooLate, broken_rule
+from audit.errors import Conflict, Invalid, TooLate, written
 from audit.models import AuditLog
 from campaigns.choices import CAMPAIGN_FINAL
 from campaigns.services.locks import present_epoch, share_campaign
@@ -26,7 +27,8 @@ from content.models.publishing import PublishRecordQuerySet
 
 PERMISSION = "content.settle_publishrecord"
 MOST_TRIES = 3
-FREE = {"lease_id": None, "lease_expires_at": None}
+FREE: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
+HELD: dict[str, Any] = {"hold": Hold.OUTCOME_UNKNOWN, **FREE}
 
 
 def queue_posts(
@@ -141,24 +143,31 @@ def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, e
     Nothing of it leaves any more until a person has looked: neither this try nor the one that follows it.
     """
     share_campaign(record.campaign_id)
-    tries = PublishRecord.objects.filter(artifact_id=record.artifact_id, platform=record.platform)
+    tries = _tries(record)
     list(tries.order_by("pk").select_for_update(of=("self",)))  # a try that is planned at this moment is seen after it
     now = tries.exclude(status=PublishStatus.PUBLISHED).filter(pk=record.pk, platform_post_id=None).first()
     if now is None or not _had(record):
         return False
-    held: dict[str, Any] = {"hold": Hold.OUTCOME_UNKNOWN, **FREE}
     with acting(actor):
         if now.status == PublishStatus.FAILED:
             now.change("evidence", platform_post_id=platform_post_id)
             told = f"An earlier try of it was reported as published: {platform_post_id}."
-            tries.queued().change("evidence", error=told, **held)
+            tries.queued().change("evidence", error=told, **HELD)
             return True
         try:
             with transaction.atomic():
-                now.change("evidence", platform_post_id=platform_post_id, error=error, **held)
+                now.change("evidence", platform_post_id=platform_post_id, error=error, **HELD)
         except IntegrityError:  # another record has that id already
-            now.change("evidence", error=f"{error} Its id {platform_post_id} is another post's.", **held)
+            now.change("evidence", error=f"{error} Its id {platform_post_id} is another post's.", **HELD)
     return True
+
+
+def _tries(record: PublishRecord) -> PublishRecordQuerySet:
+    """All tries to bring the record's artifact to its platform, this one among them."""
+    tries: PublishRecordQuerySet = PublishRecord.objects.filter(
+        artifact_id=record.artifact_id, platform=record.platform
+    )
+    return tries
 
 
 def _had(record: PublishRecord) -> bool:
@@ -169,10 +178,7 @@ def _had(record: PublishRecord) -> bool:
 
 def _sentence(refused: IntegrityError) -> str:
     """What the database says, in words for people."""
-    for constraint in PublishRecord._meta.constraints:
-        if constraint.name == broken_rule(refused):
-            return str(constraint.get_violation_error_message())
-    return f"The post cannot be settled so: {str(refused).splitlines()[0]}."
+    return rule_in_words(refused) or f"The post cannot be settled so: {str(refused).splitlines()[0]}."
 
 
 @transaction.atomic
@@ -180,9 +186,8 @@ def publish_failed(
     *, record: PublishRecord, error: str, actor: Actor, retryable: bool = False
 ) -> tuple[PublishRecord, PublishRecord | None]:
     """The post did not appear, and will not. Returns it, and the next try when there is one."""
-    if not error.strip():
-        raise Invalid("Say what went wrong: whoever looks at this post will ask.")
-    failed = _change_leased(record, "fail", actor, status=PublishStatus.FAILED, error=error.strip())
+    error = written(error, "Say what went wrong: whoever looks at this post will ask.")
+    failed = _change_leased(record, "fail", actor, status=PublishStatus.FAILED, error=error)
     return failed, _next_try(failed, actor) if retryable and failed.attempt + 1 < MOST_TRIES else None
 
 
@@ -202,9 +207,8 @@ def _next_try(failed: PublishRecord, actor: Actor) -> PublishRecord:
 
 def publish_unknown(*, record: PublishRecord, error: str, actor: Actor) -> PublishRecord:
     """The publisher does not know whether the post is out: it is held for a person, and never tried by itself."""
-    if not error.strip():
-        raise Invalid("Say what happened: somebody has to find out whether the post is there.")
-    return _change_leased(record, "unknown", actor, hold=Hold.OUTCOME_UNKNOWN, error=error.strip(), **FREE)
+    error = written(error, "Say what happened: somebody has to find out whether the post is there.")
+    return _change_leased(record, "unknown", actor, **HELD, error=error)
 
 
 def hold_expired_posts(*, actor: Actor) -> int:
@@ -214,8 +218,7 @@ def hold_expired_posts(*, actor: Actor) -> int:
     def hold(record: PublishRecord) -> bool:
         share_campaign(record.campaign_id)
         error = f"Its publisher went silent: the lease ended at {record.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC."
-        late = expired.filter(pk=record.pk, lease_id=record.lease_id)
-        return bool(late.change("expire", hold=Hold.OUTCOME_UNKNOWN, error=error, **FREE))
+        return bool(expired.filter(pk=record.pk, lease_id=record.lease_id).mark_unknown("expire", error))
 
     return one_by_one(expired.order_by("lease_expires_at"), hold, actor)
 
@@ -237,14 +240,16 @@ def settle_unknown_post(
     if actor.person is None:
         raise Invalid("Only a person settles what became of a post whose outcome is unknown.")
     actor.require(PERMISSION, to="settle posts whose outcome is unknown")
-    if outcome not in Outcome.values or not reason.strip():
-        raise Invalid(f"Say how you know, and choose one of: {', '.join(Outcome.values)}.")
+    missing = f"Say how you know, and choose one of: {', '.join(Outcome.values)}."
+    reason = written(reason, missing)
+    if outcome not in Outcome.values:
+        raise Invalid(missing)
     record = PublishRecord.objects.filter(pk=publish_id).first()
     if record is None:
         raise Invalid("There is no such post.")
     if share_campaign(record.campaign_id) in CAMPAIGN_FINAL and outcome == Outcome.RETRY:
         raise Conflict(f"Campaign “{record.campaign}” has ended; nothing of it is tried again.")
-    values: dict[str, Any] = {"status": PublishStatus.FAILED, "error": reason.strip()}
+    values: dict[str, Any] = {"status": PublishStatus.FAILED, "error": reason}
     if outcome == Outcome.PUBLISHED:
         post_id = platform_post_id.strip() or record.platform_post_id
         if not post_id:
@@ -259,15 +264,14 @@ def settle_unknown_post(
         raise Conflict(_sentence(refused)) from None
     if not settled:
         raise Conflict("The outcome of this post is not unknown (any more); nothing was changed.")
-    if outcome == Outcome.RETRY and (told := _told(record)) and platform_post_id.strip() not in told:
-        raise Conflict(f"It was reported as published: {', '.join(told)}. Name that id if the post is gone.")
     if outcome == Outcome.RETRY:
+        if (told := _told(record)) and platform_post_id.strip() not in told:
+            raise Conflict(f"It was reported as published: {', '.join(told)}. Name that id if the post is gone.")
         _next_try(settled[0], actor)
     return settled[0]
 
 
 def _told(record: PublishRecord) -> list[str]:
     """The ids under which any try of this post was reported; it may have come in while the person looked."""
-    tries = PublishRecord.objects.filter(artifact_id=record.artifact_id, platform=record.platform)
-    told = tries.exclude(platform_post_id=None).order_by("created_at")
+    told = _tries(record).exclude(platform_post_id=None).order_by("created_at")
     return [str(post_id) for post_id in told.values_list("platform_post_id", flat=True)]
