@@ -8,13 +8,15 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.forms import GroupForm, PersonAddForm, PersonChangeForm
 from accounts.models import User
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
 
-admin.site.unregister(Group)
+admin.site.unregister([Group, TOTPDevice, StaticDevice])  # a second factor is its person's own, on a page of its own
 
 
 @admin.register(User)

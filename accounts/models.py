@@ -5,9 +5,20 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 
-from audit.base import AuditedModel, AuditedQuerySet, AuditSpec, CreatedAtField, IdField, UpdatedAtField
+from accounts.choices import NotificationType
+from audit.base import (
+    AuditedModel,
+    AuditedQuerySet,
+    AuditSpec,
+    CreatedAtField,
+    IdField,
+    UpdatedAtField,
+    json_shaped,
+    one_of,
+)
 from audit.choices import EntityType
-from audit.triggers import MUTABLE
+from audit.exact_json import ExactJSONField
+from audit.triggers import BOOKKEEPING, MUTABLE
 
 
 def PersonKey(column: str, help_text: str, **options: Any) -> "models.ForeignKey[Any, Any]":
@@ -50,6 +61,12 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     )
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
+    time_zone = models.TextField(
+        blank=True, default="", db_default="", help_text="In which times are shown; empty: as the browser says."
+    )
+    notify_by = ExactJSONField(
+        default=dict, db_default={}, blank=True, help_text="How each type of notification reaches this person."
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -65,6 +82,7 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
         db_table = "user"
         verbose_name = "person"
         verbose_name_plural = "people"
+        constraints = [json_shaped("notify_by", "user")]
         triggers = MUTABLE
 
     def __str__(self) -> str:
@@ -78,3 +96,40 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     def clean(self) -> None:
         super().clean()
         self.email = self.email.lower()
+
+
+class Notification(models.Model):
+    """Something that a person may have to act on, with the way to it. Many of one kind are one row that grows.
+
+    The columns of the specification, and three of ours: `about` says what the row is about (a campaign, a post), of
+    which each person has one unread row of a type; `happened_at` is the newest event that it tells of, so that nobody
+    is told twice; `emailed_at` is set when its e-mail has left.
+    """
+
+    notification_id = IdField()
+    user = models.ForeignKey(User, models.PROTECT, related_name="notifications", db_index=False)
+    type = models.TextField(choices=NotificationType, help_text="What has happened.")
+    payload_json = ExactJSONField(help_text="What it says, and the address of the thing.")
+    is_read = models.BooleanField(default=False, db_default=False, help_text="Seen by the person.")
+    created_at = CreatedAtField()
+    about = models.TextField(default="", db_default="", help_text="The key of what it is about.")
+    happened_at = models.DateTimeField(help_text="When the newest of it happened.")
+    emailed_at = models.DateTimeField(null=True, blank=True, help_text="When it was sent by e-mail.")
+    updated_at = UpdatedAtField()
+
+    class Meta:
+        db_table = "notification"
+        constraints = [
+            one_of("type", "notification", NotificationType),
+            json_shaped("payload_json", "notification"),
+            models.UniqueConstraint(
+                fields=["user", "type", "about"],
+                condition=models.Q(is_read=False),
+                name="notification_one_unread_key",
+            ),
+        ]
+        indexes = [models.Index(fields=["user", "-happened_at"], name="idx_notification_user")]
+        triggers = BOOKKEEPING
+
+    def __str__(self) -> str:
+        return str(self.get_type_display())

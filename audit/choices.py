@@ -36,6 +36,7 @@ class EntityType(TextChoices):
     USER = "user", "person"
     GROUP = "group", "group"
     API_TOKEN = "api_token", "API token"
+    LIST = "list", "list"  # what was taken out of the console as a file; the key is the table's name
 
 
 # Verbs that somebody looking for trouble wants to see first.

@@ -51,14 +51,14 @@ class CampaignAdmin(ConsoleAdmin[Campaign]):
     fieldsets = [
         (None, {"fields": ["name", "goal", "target_platforms"]}),
         ("Budget", {"fields": ["budget_cap_etb", "spent_etb", "reserved_etb"]}),
-        ("Time window (UTC)", {"fields": ["start_time", "end_time"]}),
+        ("Time window", {"fields": ["start_time", "end_time"]}),
         ("Rules", {"fields": ["constraints"]}),
         ("Record", {"fields": ["epoch", "created_at", "updated_at"], "classes": ["collapse"]}),
     ]
     add_fieldsets = [
         (None, {"fields": ["name", "goal", "target_platforms", "status"]}),
         ("Budget", {"fields": ["budget_cap_etb"]}),
-        ("Time window (UTC)", {"fields": ["start_time", "end_time"]}),
+        ("Time window", {"fields": ["start_time", "end_time"]}),
         ("Rules", {"fields": ["constraints"]}),
     ]
 

@@ -283,6 +283,7 @@ class Task(AuditedModel):
 
     class Meta:
         db_table = "task"
+        permissions = [("operate_task", "Can retry, reassign, release and send back tasks")]
         constraints = [
             one_of("task_type", "task", TaskType),
             one_of("priority", "task", TaskPriority),

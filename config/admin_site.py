@@ -9,7 +9,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -45,14 +45,9 @@ class ConsoleSite(AdminSite):
         return guarded
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from audit.views import trace
-        from config.console.search import search
+        from config.console.urls import pages
 
-        own = [
-            path("search/", self.admin_view(search), name="search"),
-            path("trace/<str:trace_id>/", self.admin_view(trace), name="trace"),
-        ]
-        return [*own, *super().get_urls()]
+        return [*pages(self.admin_view), *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         from config.console.places import frame

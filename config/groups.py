@@ -26,6 +26,7 @@ GROUPS = {
     REVIEWER: [*WORK, "content.decide_reviewitem"],
     OPERATOR: [
         *WORK,
+        "campaigns.operate_task",
         "campaigns.control_campaign",
         "campaigns.change_systemcontrol",
         "content.settle_publishrecord",
@@ -39,6 +40,7 @@ GROUPS = {
 }
 ADMINISTRATION = [
     *PEOPLE,
+    "content.decide_escalation",
     "accounts.add_user",
     "accounts.change_user",
     "auth.add_group",

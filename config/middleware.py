@@ -4,14 +4,18 @@ import re
 import secrets
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
+from accounts.choices import known_zones
 from audit.api import PROBLEM, problem
 from audit.context import TRACE_ID, Actor, acting, new_trace_id
 
 API = "/api/"
 NO_TRACE = "0" * 32
+ZONE_COOKIE = "zone"  # written by console.js
 # version, trace, span, flags; later versions may add more after them (W3C Trace Context, 3.2).
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -38,6 +42,28 @@ class TraceMiddleware:
         response["X-Trace-Id"] = trace_id
         response["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         return response
+
+
+class ZoneMiddleware:
+    """Times are shown, and read from forms, in the zone of whoever looks: as they chose, or as their browser says."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(API) or not request.user.is_authenticated:
+            return self.get_response(request)
+        with timezone.override(zone_of(request)):
+            response = self.get_response(request)
+            if hasattr(response, "render") and not getattr(response, "is_rendered", True):
+                response.render()  # while the zone still holds
+            return response
+
+
+def zone_of(request: HttpRequest) -> ZoneInfo | None:
+    """None is the project's own zone, UTC: for those of whom nothing is known, and for names that nobody knows."""
+    named = getattr(request.user, "time_zone", "") or request.COOKIES.get(ZONE_COOKIE, "")
+    return ZoneInfo(named) if named in known_zones() else None
 
 
 def given_trace(request: HttpRequest) -> str | None:

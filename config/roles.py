@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from psycopg import sql
 
-from accounts.models import User
+from accounts.models import Notification, User
 from agents.models import Agent, ApiToken, IdempotencyKey
 from audit.triggers import APP_ROLE
 from campaigns.models import Campaign, Task
@@ -27,10 +27,13 @@ AGENT_TABLES = {Campaign, Agent, Task, Artifact, VideoAsset, ReviewDecision, Pub
 # Secrets and sessions are nobody's to read but the application's.
 PRIVATE = {
     User,
+    Notification,
     ApiToken,
     IdempotencyKey,
     *apps.get_app_config("sessions").get_models(),
     *apps.get_app_config("axes").get_models(),
+    *apps.get_app_config("otp_totp").get_models(),
+    *apps.get_app_config("otp_static").get_models(),
 }
 APP_FUNCTIONS = {"claim_tasks"}
 OURS = ("audit", "accounts", "agents", "campaigns", "content", "metrics")

@@ -1,8 +1,10 @@
+import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations, models
 
 import audit.base
+import audit.exact_json
 import audit.triggers
 
 
@@ -63,6 +65,26 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "time_zone",
+                    models.TextField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="In which times are shown; empty: as the browser says.",
+                    ),
+                ),
+                (
+                    "notify_by",
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        db_default={},
+                        decoder=audit.exact_json.ExactDecoder,
+                        default=dict,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="How each type of notification reaches this person.",
+                    ),
+                ),
+                (
                     "groups",
                     models.ManyToManyField(
                         blank=True,
@@ -90,6 +112,17 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "people",
                 "db_table": "user",
             },
+        ),
+        migrations.AddConstraint(
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("notify_by")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("notify_by")),
+                ),
+                name="user_notify_by_check",
+                violation_error_message="notify_by must be a JSON object or array.",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="user",

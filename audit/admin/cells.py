@@ -1,7 +1,7 @@
 """Small pieces of HTML: a state as colour and word, a moment as people say it, a link to what is meant."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,7 +44,18 @@ def duration(length: timedelta) -> str:
 
 
 def exact(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """To the second, in the viewer's zone, which it names."""
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S} {zone(moment)}"
+
+
+def zone(moment: datetime | None = None) -> str:
+    """The viewer's zone as short as it can be told: UTC, EAT, +0530."""
+    return timezone.localtime(moment).strftime("%Z") or "UTC"
+
+
+def clock(moment: datetime) -> str:
+    """The time of day in the viewer's zone, for a moment of today: 14:06 EAT."""
+    return f"{timezone.localtime(moment):%H:%M} {zone(moment)}"
 
 
 def relative(moment: datetime, now: datetime | None = None) -> str:

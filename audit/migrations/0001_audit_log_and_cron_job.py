@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
                             ("user", "person"),
                             ("group", "group"),
                             ("api_token", "API token"),
+                            ("list", "list"),
                         ],
                         help_text="What was changed.",
                     ),
@@ -201,11 +202,12 @@ class Migration(migrations.Migration):
                                     "user",
                                     "group",
                                     "api_token",
+                                    "list",
                                 ],
                             )
                         ),
                         name="audit_log_entity_type_check",
-                        violation_error_message="entity_type must be one of: task, artifact, review_decision, publish_record, metric_event, context_snapshot, campaign, agent, video_asset, review_item, judge_lease, system_control, metric_archive, user, group, api_token.",
+                        violation_error_message="entity_type must be one of: task, artifact, review_decision, publish_record, metric_event, context_snapshot, campaign, agent, video_asset, review_item, judge_lease, system_control, metric_archive, user, group, api_token, list.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("severity__in", ["info", "warning", "error"])),

@@ -28,6 +28,17 @@ def exact(moment: datetime) -> str:
     return cells.exact(moment)
 
 
+@register.filter
+def clock(moment: datetime) -> str:
+    return cells.clock(moment)
+
+
+@register.simple_tag
+def zone() -> str:
+    """The viewer's zone, for the labels of fields that ask for a time."""
+    return cells.zone()
+
+
 @register.simple_tag
 def badge(word: object, colour: str = "neutral") -> SafeString:
     return cells.badge(word, colour)

@@ -398,6 +398,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "task",
+                "permissions": [("operate_task", "Can retry, reassign, release and send back tasks")],
             },
         ),
         migrations.AddIndex(

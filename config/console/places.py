@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.models import Notification
 from campaigns.models import SystemControl
 from content.choices import Hold
 from content.models import PublishRecord, ReviewItem
@@ -22,8 +23,10 @@ class Place:
     says: str = ""  # what the number counts, for those who hear it
 
 
-# Title of a group, and its places by their model; the console's first page stands before them.
-GROUPS: list[tuple[str, list[tuple[str, str]]]] = [
+# Title of a group, and its places: the list of a model, or a page by its name with the permission that it asks for.
+# The console's first page stands before them.
+Target = str | tuple[str, str]
+GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
     (
         "",
         [
@@ -67,7 +70,7 @@ def places(request: HttpRequest) -> list[tuple[str, list[Place]]]:
     home = reverse("admin:index")
     shown = []
     for title, entries in GROUPS:
-        found = [_place(request, name, label, waiting) for name, label in entries if _may_see(request, label)]
+        found = [_place(request, name, target, waiting) for name, target in entries if _may_see(request, target)]
         if not title:
             found.insert(0, Place("Control room", home, request.path == home))
         if found:
@@ -75,22 +78,25 @@ def places(request: HttpRequest) -> list[tuple[str, list[Place]]]:
     return shown
 
 
-def _may_see(request: HttpRequest, label: str) -> bool:
+def _may_see(request: HttpRequest, target: Target) -> bool:
+    if isinstance(target, tuple):
+        return request.user.has_perm(target[1])
     registered = {model._meta.label_lower: model_admin for model, model_admin in admin.site._registry.items()}
-    return label in registered and registered[label].has_view_permission(request)
+    return target in registered and registered[target].has_view_permission(request)
 
 
-def _place(request: HttpRequest, name: str, label: str, waiting: dict[str, tuple[int, str]]) -> Place:
-    url = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    return Place(name, url, request.path.startswith(url), *waiting.get(label, ()))
+def _place(request: HttpRequest, name: str, target: Target, waiting: dict[str, tuple[int, str]]) -> Place:
+    page = target[0] if isinstance(target, tuple) else f"{target.replace('.', '_')}_changelist"
+    url = reverse(f"admin:{page}")
+    return Place(name, url, request.path.startswith(url), *waiting.get(name, ()))
 
 
 def _waiting(request: HttpRequest) -> dict[str, tuple[int, str]]:
     """What waits for somebody; each number is answered by an index."""
     unknown = PublishRecord.objects.queued().filter(hold=Hold.OUTCOME_UNKNOWN).count()
     return {
-        "content.reviewitem": (ReviewItem.objects.open().count(), "waiting"),
-        "content.publishrecord": (unknown, "outcome unknown"),
+        "Review desk": (ReviewItem.objects.open().count(), "waiting"),
+        "Publishing": (unknown, "outcome unknown"),
     }
 
 
@@ -103,5 +109,6 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "environment": settings.ENVIRONMENT,
         "places": shown,
         "here": next((place.name for _, entries in shown for place in entries if place.is_here), ""),
-        "system": SystemControl.objects.first(),
+        "system": SystemControl.objects.select_related("controlled_by").first(),
+        "unread": Notification.objects.filter(user=request.user.pk, is_read=False).count(),
     }

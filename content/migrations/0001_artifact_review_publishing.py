@@ -386,7 +386,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "publish_record",
-                "permissions": [("settle_publishrecord", "Can say what became of a post whose outcome is unknown")],
+                "permissions": [
+                    (
+                        "settle_publishrecord",
+                        "Can settle posts whose outcome is unknown, hold posts, and queue failed ones again",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -499,7 +504,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "level",
-                    models.SmallIntegerField(db_default=1, default=1, help_text="2: escalated to another person."),
+                    models.SmallIntegerField(
+                        db_default=1,
+                        default=1,
+                        help_text="2: escalated to another person; 3: to the Administrators.",
+                    ),
                 ),
                 (
                     "undone_at",
@@ -539,7 +548,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "review_item",
-                "permissions": [("decide_reviewitem", "Can approve, reject and escalate what waits for a person")],
+                "permissions": [
+                    ("decide_reviewitem", "Can approve, reject and escalate what waits for a person"),
+                    ("decide_escalation", "Can decide what was escalated to the Administrators"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1467,7 +1479,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="reviewitem",
             constraint=models.CheckConstraint(
-                condition=models.Q(("level__in", [1, 2])), name="review_item_level_check"
+                condition=models.Q(("level__in", [1, 2, 3])), name="review_item_level_check"
             ),
         ),
         migrations.AddConstraint(

@@ -120,7 +120,12 @@ class PublishRecord(AuditedModel):
 
     class Meta:
         db_table = "publish_record"
-        permissions = [("settle_publishrecord", "Can say what became of a post whose outcome is unknown")]
+        permissions = [
+            (
+                "settle_publishrecord",
+                "Can settle posts whose outcome is unknown, hold posts, and queue failed ones again",
+            )
+        ]
         constraints = [
             one_of("disclosure_level", "publish_record", DisclosureLevel),
             one_of("status", "publish_record", PublishStatus),

@@ -143,7 +143,9 @@ class ReviewItem(AuditedModel):
     decision = models.ForeignKey(
         ReviewDecision, models.PROTECT, null=True, blank=True, related_name="review_items", db_index=False
     )
-    level = models.SmallIntegerField(default=1, db_default=1, help_text="2: escalated to another person.")
+    level = models.SmallIntegerField(
+        default=1, db_default=1, help_text="2: escalated to another person; 3: to the Administrators."
+    )
     undone_at = models.DateTimeField(null=True, blank=True, help_text="When the decision was taken back.")
     undone_by = PersonKey("undone_by", "Who took it back.")
     version = models.IntegerField(default=0, db_default=0, help_text="Grows with each change; a stale form is told.")
@@ -155,12 +157,15 @@ class ReviewItem(AuditedModel):
 
     class Meta:
         db_table = "review_item"
-        permissions = [("decide_reviewitem", "Can approve, reject and escalate what waits for a person")]
+        permissions = [
+            ("decide_reviewitem", "Can approve, reject and escalate what waits for a person"),
+            ("decide_escalation", "Can decide what was escalated to the Administrators"),
+        ]
         constraints = [
             one_of("reason", "review_item", ReviewReason),
             one_of("status", "review_item", ReviewItemStatus),
             models.CheckConstraint(name="review_item_risk_check", condition=Q(risk__gte=0, risk__lte=1)),
-            models.CheckConstraint(name="review_item_level_check", condition=Q(level__in=[1, 2])),
+            models.CheckConstraint(name="review_item_level_check", condition=Q(level__in=[1, 2, 3])),
             models.UniqueConstraint(
                 fields=["artifact"],
                 condition=Q(status=ReviewItemStatus.OPEN),

@@ -2,6 +2,12 @@
 // The menu on a narrow screen, "/" for the search, and forms that are sent once and lose no words.
 // Everything works without it.
 {
+    // Times are shown in this zone, unless the person has chosen another (see ZoneMiddleware).
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone) {
+        document.cookie = `zone=${zone}; path=/admin/; max-age=31536000; samesite=lax`;
+    }
+
     const menu = document.getElementById("menu");
     if (menu) {
         menu.addEventListener("click", () => {

@@ -47,7 +47,7 @@ def address(model, page, *args):
 
 
 # Answers to requests, which are nobody's to read; heartbeats, which the control room shows; leases, for an hour.
-WITHOUT_PAGES = {"agents.idempotencykey", "audit.cronjob", "content.judgelease"}
+WITHOUT_PAGES = {"agents.idempotencykey", "audit.cronjob", "content.judgelease", "accounts.notification"}
 
 
 def test_every_model_of_ours_is_registered() -> None:

@@ -164,6 +164,7 @@ MINIMAL: dict[str, Row] = {
         "status": 201,
         "answer": "{}",
     },
+    "notification": {"user_id": parent("user"), "type": "review_due", "payload_json": {}, "happened_at": now},
     "cron_job": {"name": lambda: fresh("job"), "started_at": now},
     "judge_lease": {
         "artifact_id": parent("artifact"),

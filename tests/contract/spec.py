@@ -469,15 +469,23 @@ OWN_TABLES = {
     "api_token",
     "judge_lease",
     "cron_job",
+    "notification",
 }
 # What the application forgets after a day: the answers to requests that were named by their callers.
 PURGED_TABLES = {"idempotency_key"}
 DOMAIN_TABLES = set(TABLES) | OWN_TABLES
 IMMUTABLE_TABLES = {"artifact", "review_decision", "metric_event", "audit_log", "metric_correction"}
 # Derived from audited rows, the log itself, or heartbeats: a change of theirs leaves no audit row.
-UNAUDITED_TABLES = {"audit_log", "metric_rollup", "metric_counter", "metric_correction", "cron_job"}
+UNAUDITED_TABLES = {
+    "audit_log",
+    "metric_rollup",
+    "metric_counter",
+    "metric_correction",
+    "cron_job",
+    "notification",
+}
 # Counted by a trigger from what has audit rows of its own, so that the campaign's do not tell them.
 COUNTED_COLUMNS = {"campaign": {"reserved_etb", "spent_etb"}}
 AUDITED_TABLES = DOMAIN_TABLES - UNAUDITED_TABLES
 PARTITIONED_TABLES = {name for name, table in TABLES.items() if table.partition_key}
-DJANGO_PREFIXES = ("django_", "auth_", "axes_", "user_groups", "user_user_permissions")
+DJANGO_PREFIXES = ("django_", "auth_", "axes_", "otp_", "user_groups", "user_user_permissions")

@@ -32,13 +32,14 @@ AGENTS_MAY = {
     "metric_archive": READ,
     "judge_lease": READ,
     "cron_job": READ,
+    "notification": NOTHING,
     "user": NOTHING,
     "api_token": NOTHING,
     "idempotency_key": NOTHING,
 }
 APP_MAY = {table: APPEND if table in spec.IMMUTABLE_TABLES else CHANGE for table in spec.DOMAIN_TABLES}
 APP_MAY |= {table: {*CHANGE, "DELETE"} for table in spec.PURGED_TABLES}
-PRIVATE = {"api_token", "user", "idempotency_key"}
+PRIVATE = {"api_token", "user", "idempotency_key", "notification"}
 READONLY_MAY = {table: NOTHING if table in PRIVATE else READ for table in APP_MAY}
 MAY = {AGENT: AGENTS_MAY, APP: APP_MAY, READONLY: READONLY_MAY}
 EACH = [(role, table) for role, tables in MAY.items() for table in sorted(tables)]
