@@ -2,7 +2,7 @@
 
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo-fleet setup test bench check lock clean
+.PHONY: help run demo-fleet setup test screenshots bench check lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -16,6 +16,9 @@ demo-fleet: setup ## serve the demo with a simulated fleet at work in it, until 
 
 test: setup ## run the tests; ARGS="-k name" goes to pytest
 	@exec $(PYTHON) -m pytest $(ARGS)
+
+screenshots: setup ## take pictures of every page in four forms, into OUT= (screenshots/)
+	@SCREENSHOTS=$(or $(OUT),screenshots) exec $(PYTHON) -m pytest -p no:randomly tests/e2e/test_screenshots.py
 
 bench: setup ## measure claims and the API, ten minutes
 	@$(PYTHON) -m benchmarks.claims && exec $(PYTHON) -m benchmarks.api

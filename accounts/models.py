@@ -67,6 +67,9 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     notify_by = ExactJSONField(
         default=dict, db_default={}, blank=True, help_text="How each type of notification reaches this person."
     )
+    saved_filters = ExactJSONField(
+        default=dict, db_default={}, blank=True, help_text="For each list, the filters that this person has named."
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -82,7 +85,7 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
         db_table = "user"
         verbose_name = "person"
         verbose_name_plural = "people"
-        constraints = [json_shaped("notify_by", "user")]
+        constraints = [json_shaped("notify_by", "user"), json_shaped("saved_filters", "user")]
         triggers = MUTABLE
 
     def __str__(self) -> str:

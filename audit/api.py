@@ -23,10 +23,10 @@ from pydantic import (
 )
 
 from audit import exact_json
-from audit.admin.keyset import beyond
 from audit.base import FIRST_INSTANT, LAST_INSTANT
 from audit.context import TRACE_ID
 from audit.errors import Invalid
+from audit.keyset import beyond
 
 M = TypeVar("M", bound=models.Model)
 R = TypeVar("R")

@@ -49,6 +49,7 @@ class Context:
     actor: Actor
     trace_id: str | None = None  # None: what has no trace of its own gets a fresh one
     tool_name: str | None = None
+    reason: str | None = None  # why, where what is changed has no column for it: the log keeps it
 
 
 NOBODY = Context(Actor.system("gatehouse"))
@@ -60,9 +61,15 @@ def current() -> Context:
 
 
 @contextmanager
-def acting(actor: Actor | None = None, *, trace_id: str | None = None, tool_name: str | None = None) -> Iterator[None]:
+def acting(
+    actor: Actor | None = None,
+    *,
+    trace_id: str | None = None,
+    tool_name: str | None = None,
+    reason: str | None = None,
+) -> Iterator[None]:
     """Everything saved inside is done by `actor`; what is not given stays as it was outside."""
-    given = {"actor": actor, "trace_id": trace_id, "tool_name": tool_name}
+    given = {"actor": actor, "trace_id": trace_id, "tool_name": tool_name, "reason": reason}
     token = _current.set(replace(_current.get(), **{k: v for k, v in given.items() if v is not None}))  # type: ignore[arg-type]
     try:
         yield

@@ -94,10 +94,16 @@ def _entry(
         action=action,
         severity=Severity.WARNING if action in WARNING_ACTIONS else Severity.INFO,
         tool_name=context.tool_name,
+        output_summary=context.reason,
         campaign_id=campaign_id,
         changes=changes,
         created_at=ClockTime(),
     )
+
+
+def record(entity: EntityType, key: object, action: str, changes: dict[str, Any]) -> None:
+    """An audit row for what changed no row of ours: something was read, or a library keeps it."""
+    _entry(entity, key, action, changes, trace_id=current().trace_id or new_trace_id()).save()
 
 
 def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:
@@ -132,8 +138,7 @@ def register_links(model: type[models.Model], field: str, entity: EntityType) ->
 def _write_links(row: models.Model, entity: EntityType, field: str, before: set[str], after: set[str]) -> None:
     if before == after:
         return
-    changes = {field: [sorted(before), sorted(after)]}
-    _entry(entity, row.pk, "update", changes, trace_id=current().trace_id or new_trace_id()).save()
+    record(entity, row.pk, "update", {field: [sorted(before), sorted(after)]})
 
 
 def difference(before: models.Model | None, after: AuditedModel) -> dict[str, Any] | None:

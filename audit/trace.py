@@ -9,8 +9,8 @@ from uuid import UUID
 
 from audit.admin.cells import duration
 from audit.admin.entries import Entry, read
-from audit.admin.keyset import beyond
 from audit.choices import EntityType
+from audit.keyset import beyond
 from audit.models import AuditLog
 
 PAGE = 500  # rows

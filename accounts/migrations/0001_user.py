@@ -85,6 +85,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "saved_filters",
+                    audit.exact_json.ExactJSONField(
+                        blank=True,
+                        db_default={},
+                        decoder=audit.exact_json.ExactDecoder,
+                        default=dict,
+                        encoder=audit.exact_json.ExactEncoder,
+                        help_text="For each list, the filters that this person has named.",
+                    ),
+                ),
+                (
                     "groups",
                     models.ManyToManyField(
                         blank=True,
@@ -122,6 +133,17 @@ class Migration(migrations.Migration):
                 ),
                 name="user_notify_by_check",
                 violation_error_message="notify_by must be a JSON object or array.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    django.db.models.lookups.In(audit.base.JSONShape(models.F("saved_filters")), ["object", "array"]),
+                    audit.base.JSONIsShallow(models.F("saved_filters")),
+                ),
+                name="user_saved_filters_check",
+                violation_error_message="saved_filters must be a JSON object or array.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(

@@ -4,18 +4,21 @@ from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, models
 from django.db.models import Field, QuerySet
 from django.forms import Field as FormField
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.text import capfirst
 
+from audit.admin import export
 from audit.admin.entries import entity_of
 from audit.admin.fields import ConsoleForm, JSONField, Moment
 from audit.admin.refusals import sentence
@@ -45,6 +48,28 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     badges: dict[str, Any] = {}
     long_texts: frozenset[str] = frozenset()
     empty_because = ""
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+        return [path("export/", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+
+    def export_key(self, request: HttpRequest) -> tuple[str, ...]:
+        """In which order, from the end, rows are taken out; its last column is unique and an index answers it."""
+        return (self.opts.pk.name,)
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as a file, with the filters and the search of its address."""
+        if not self.has_view_permission(request):
+            needed = f"{self.opts.app_label}.view_{self.opts.model_name}"
+            raise PermissionDenied(f"You may not see this list. Ask an Administrator for the permission “{needed}”.")
+        try:
+            chosen = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            raise BadRequest("This address filters by something that the list does not know.") from None
+        related = self.list_select_related
+        header, attributes = export.columns_of(self.model, [] if isinstance(related, bool) else list(related))
+        rows = export.rows_of(chosen, self.export_key(request), attributes)
+        return export.csv_answer(request, self.opts.db_table, self.opts.db_table, header, rows)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

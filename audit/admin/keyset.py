@@ -13,37 +13,14 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import MultipleObjectsReturned, ValidationError
 from django.core.paginator import Paginator
 from django.db import connection, models
-from django.db.models import F, Func, QuerySet, Value
-from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from audit.admin.base import ReadOnlyAdmin
+from audit.keyset import beyond, columns
 
 M = TypeVar("M", bound=models.Model)
 OLDER, NEWER = "older", "newer"
-
-
-class Row(Func):
-    """`(a, b)` in SQL, for comparing two columns at once."""
-
-    template = "(%(expressions)s)"
-    output_field = models.TextField()
-
-
-def columns(model: type[models.Model], key: tuple[str, ...]) -> list[models.Field[Any, Any]]:
-    return [field for name in key for field in model._meta.concrete_fields if field.name == name]
-
-
-def beyond(queryset: QuerySet[M], key: tuple[str, ...], values: list[Any], *, older: bool) -> QuerySet[M]:
-    """The rows after `values` in the order of `key`, newest first; or, for `older=False`, those before them."""
-    given = [
-        Value(value, output_field=field) for value, field in zip(values, columns(queryset.model, key), strict=True)
-    ]
-    strict, loose = (LessThan, LessThanOrEqual) if older else (GreaterThan, GreaterThanOrEqual)
-    if len(key) == 1:
-        return queryset.filter(strict(F(key[0]), given[0]))
-    # The second condition follows from the first; partitions are pruned by it, and by row comparisons they are not.
-    return queryset.filter(strict(Row(*map(F, key)), Row(*given)), loose(F(key[0]), given[0]))
 
 
 def estimate(table: str) -> int:
@@ -121,6 +98,9 @@ class KeysetAdmin(ReadOnlyAdmin[M]):
 
     def key(self, request: HttpRequest) -> tuple[str, ...]:
         return self.keyset
+
+    def export_key(self, request: HttpRequest) -> tuple[str, ...]:
+        return self.key(request)
 
     def prepare(self, request: HttpRequest, rows: list[M]) -> list[M]:
         """Add to the rows of one page what their columns show; a fixed number of queries for all of them."""

@@ -34,6 +34,12 @@ def clock(moment: datetime) -> str:
 
 
 @register.simple_tag
+def export_url(cl: Any) -> str:
+    """Where the list, as it is filtered now, is taken as a file."""
+    return f"export/{cl.get_query_string(remove=['p', 'o', 'all', 'older', 'newer'])}".removesuffix("?")
+
+
+@register.simple_tag
 def zone() -> str:
     """The viewer's zone, for the labels of fields that ask for a time."""
     return cells.zone()

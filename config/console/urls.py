@@ -5,6 +5,7 @@ from typing import Any
 
 from django.urls import URLPattern, path
 
+from accounts.saved_filters import saved_filter
 from audit.views import trace
 from config.console.search import search
 
@@ -13,5 +14,6 @@ def pages(guarded: Callable[..., Any]) -> list[URLPattern]:
     """`guarded` lets in who has signed in; each page asks for its own permission."""
     return [
         path("search/", guarded(search), name="search"),
+        path("saved-filter/", guarded(saved_filter), name="saved_filter"),
         path("trace/<str:trace_id>/", guarded(trace), name="trace"),
     ]

@@ -244,7 +244,8 @@ def test_every_model_that_people_can_touch_is_audited() -> None:
     """What is not audited is named here, with the reason: it is derived from audited rows, or it is the log itself."""
     from django.apps import apps
 
-    derived = {"metric_rollup", "metric_counter", "metric_correction", "audit_log"} | {"cron_job", "idempotency_key"}
+    derived = {"metric_rollup", "metric_counter", "metric_correction", "audit_log"}
+    derived |= {"cron_job", "idempotency_key", "notification"}
     ours = {"audit", "accounts", "agents", "campaigns", "content", "metrics"}
     tables = {model._meta.db_table for model in apps.get_models() if model._meta.app_label in ours}
     assert tables - derived == {model._meta.db_table for model in audited_models()}
@@ -253,3 +254,11 @@ def test_every_model_that_people_can_touch_is_audited() -> None:
 def test_a_person_is_found_by_email_in_any_case() -> None:
     assert make_user(email="Rahel@Example.ORG").email == "rahel@example.org"
     assert User.objects.get_by_natural_key("RAHEL@example.org").email == "rahel@example.org"
+
+
+def test_why_something_was_done_is_kept_where_no_column_holds_it() -> None:
+    agent = make_agent()
+    with acting(Actor.system("test"), reason="It writes nonsense."):
+        agent.change("suspend", status="suspended")
+    agent.change("reactivate", status="active")
+    assert [row.output_summary for row in rows(agent)] == [None, "It writes nonsense.", None]

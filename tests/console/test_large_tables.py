@@ -124,7 +124,7 @@ def test_the_estimate_is_the_planners() -> None:
 
 def test_the_pages_are_found_by_index(db) -> None:
     """The plan of a page by key: no sort of a month, no scan of one. (Sequential scans of empty months are free.)"""
-    from audit.admin.keyset import beyond
+    from audit.keyset import beyond
 
     moment, key = datetime.now(UTC), "019a0000-0000-7000-8000-000000000000"
     rows = beyond(AuditLog.objects.all(), ("created_at", "audit_id"), [moment, key], older=True)

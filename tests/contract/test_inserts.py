@@ -170,6 +170,7 @@ OWN_VIOLATIONS: list[tuple[str, str, Row]] = [
     ("review_item", "risk", {"risk": Decimal("-0.001")}),
     ("review_item", "level", {"level": 4}),
     ("user", "notify_by", {"notify_by": NO_OBJECT}),
+    ("user", "saved_filters", {"saved_filters": NO_OBJECT}),
     ("notification", "type", {"type": "gossip"}),
     ("notification", "payload_json", {"payload_json": NO_OBJECT}),
     ("metric_archive", "state", {"state": "lost"}),

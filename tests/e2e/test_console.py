@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from agents.models import ApiToken
 from campaigns.models import Campaign
@@ -15,21 +16,32 @@ from tests.e2e import pages
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_every_page_is_quiet(visit: Any, width: int, scheme: str) -> None:
-    """No error, no CSP violation, no request to elsewhere, nothing wider than the window."""
+def test_every_page_is_quiet_and_open_to_everybody(visit: Any, width: int, scheme: str) -> None:
+    """No error, no CSP violation, no request to elsewhere, nothing wider than the window; and axe finds nothing."""
     populate()
     window = visit(width=width, color_scheme=scheme)
     window.sign_in(factories.make_user(ADMINISTRATOR, is_superuser=True))
-    wide = []
+    wide, barriers = [], []
     for name, path in [*pages.own(), *pages.of_models(), *pages.adding()]:
         page = window.open(path)
         assert page.locator("h1").count() == 1, name
         if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
             wide.append(name)
+        barriers += [f"{name}: {found}" for found in what_axe_finds(page)]
         window.wrong = [f"{name}: {told}" if ": " not in told[:40] else told for told in window.wrong]
     assert window.wrong == []
     assert window.elsewhere == []
     assert wide == []
+    assert barriers == []
+
+
+def what_axe_finds(page: Any) -> list[str]:
+    """What somebody with a screen reader, a keyboard alone or weak eyes would stumble over, each with its place.
+
+    Frames of agents' content run no scripts, and so not this one.
+    """
+    found = Axe().run(page, options={"resultTypes": ["violations"], "iframes": False}).response["violations"]
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"][:3]]
 
 
 def test_a_reviewer_approves_by_click_and_takes_it_back(visit: Any) -> None:
