@@ -2,7 +2,7 @@
 
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo-fleet setup test screenshots bench check lock clean
+.PHONY: help run demo-fleet setup test screenshots bench bench-pages fill check lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -20,8 +20,14 @@ test: setup ## run the tests; ARGS="-k name" goes to pytest
 screenshots: setup ## take pictures of every page in four forms, into OUT= (screenshots/)
 	@SCREENSHOTS=$(or $(OUT),screenshots) exec $(PYTHON) -m pytest -p no:randomly tests/e2e/test_screenshots.py
 
-bench: setup ## measure claims and the API, ten minutes
-	@$(PYTHON) -m benchmarks.claims && exec $(PYTHON) -m benchmarks.api
+bench: setup ## measure claims, the API and the pages, a quarter of an hour
+	@$(PYTHON) -m benchmarks.claims && $(PYTHON) -m benchmarks.api && exec $(PYTHON) -m benchmarks.pages
+
+bench-pages: setup ## measure every page of the console, in the filled database of DIR= or in a small one
+	@BENCHMARK_HOME="$(DIR)" exec $(PYTHON) -m benchmarks.pages
+
+fill: setup ## fill DIR= with a million artifacts (SCALE=0.01: a hundredth)
+	@BENCHMARK_HOME="$(DIR)" exec $(PYTHON) -m benchmarks.fill --scale $(or $(SCALE),1)
 
 check: setup ## look for mistakes without running anything
 	@$(PYTHON) -m ruff check .

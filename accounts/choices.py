@@ -23,6 +23,34 @@ class Channel(TextChoices):
     EMAIL = "email", "in the console and by e-mail"
 
 
+# What can wait until somebody looks stays in the console; the rest leaves it, whoever is there to see.
+DEFAULT_CHANNEL = {
+    NotificationType.REVIEW_DUE: Channel.CONSOLE,
+    NotificationType.REVIEW_OVERDUE: Channel.EMAIL,
+    NotificationType.PUBLISH_FAILED: Channel.EMAIL,
+    NotificationType.PUBLISH_UNKNOWN: Channel.EMAIL,
+    NotificationType.CAMPAIGN_HALTED: Channel.EMAIL,
+    NotificationType.ARCHIVE_FAILED: Channel.EMAIL,
+}
+# Who is told: those who can do something about it. Each notice names the one of these that it is for.
+CAN_ACT = {
+    NotificationType.REVIEW_DUE: ("content.decide_reviewitem", "content.decide_escalation"),
+    NotificationType.REVIEW_OVERDUE: ("content.decide_reviewitem", "content.decide_escalation"),
+    NotificationType.PUBLISH_FAILED: ("content.settle_publishrecord",),
+    NotificationType.PUBLISH_UNKNOWN: ("content.settle_publishrecord",),
+    NotificationType.CAMPAIGN_HALTED: ("campaigns.control_campaign", "campaigns.change_systemcontrol"),
+    NotificationType.ARCHIVE_FAILED: ("campaigns.change_systemcontrol",),
+}
+NOTIFICATION_COLOUR = {
+    NotificationType.REVIEW_DUE: "warn",
+    NotificationType.REVIEW_OVERDUE: "bad",
+    NotificationType.PUBLISH_FAILED: "bad",
+    NotificationType.PUBLISH_UNKNOWN: "bad",
+    NotificationType.CAMPAIGN_HALTED: "warn",
+    NotificationType.ARCHIVE_FAILED: "bad",
+}
+
+
 @cache
 def known_zones() -> frozenset[str]:
     """The names that this machine's time zone database knows, such as Africa/Addis_Ababa."""

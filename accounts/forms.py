@@ -1,6 +1,6 @@
 """The forms of people: they sign in by e-mail, and their groups say what they may do."""
 
-from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.forms import CheckboxSelectMultiple, ModelMultipleChoiceField
 
@@ -12,11 +12,17 @@ GROUPS_HELP = {"groups": "What they may do comes from these."}
 OURS = ["accounts", "agents", "audit", "auth", "campaigns", "content", "metrics"]
 
 
-class PersonAddForm(ConsoleForm[User], BaseUserCreationForm[User]):
+class InvitationForm(ConsoleForm[User]):
+    """No password: whoever is invited chooses it."""
+
     class Meta:
         model = User
         fields = ["email", "display_name", "groups"]
-        help_texts = GROUPS_HELP
+        help_texts = {
+            **GROUPS_HELP,
+            "email": "The invitation goes there, and it is what this person signs in with.",
+            "display_name": "The name that others see; the person can change it.",
+        }
 
 
 class PersonChangeForm(ConsoleForm[User], UserChangeForm[User]):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 
-from accounts.choices import NotificationType
+from accounts.choices import DEFAULT_CHANNEL, Channel, NotificationType
 from audit.base import (
     AuditedModel,
     AuditedQuerySet,
@@ -95,6 +95,16 @@ class User(AuditedModel, AbstractBaseUser, PermissionsMixin):
     def is_staff(self) -> bool:
         """Everybody who has an account works at the console."""
         return True
+
+    @property
+    def is_invited(self) -> bool:
+        """Invited, and not yet in: nobody but the person chooses the password."""
+        return not self.has_usable_password()
+
+    def channel(self, type: str) -> str:
+        """How notifications of this type reach the person: as chosen, or as is usual."""
+        chosen = self.notify_by.get(type) if isinstance(self.notify_by, dict) else None
+        return str(chosen if chosen in Channel.values else DEFAULT_CHANNEL[NotificationType(type)])
 
     def clean(self) -> None:
         super().clean()

@@ -5,15 +5,16 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from agents.choices import AGENT_COLOUR
+from agents.choices import AGENT_COLOUR, VERB_COLOUR, AgentStatus
 from agents.forms import AgentForm, TokenForm
 from agents.models import Agent, ApiToken
-from agents.services import create_token, revoke_token
+from agents.services import PERMISSION, create_token, possible_verbs, revoke_token
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
 from audit.context import Actor
@@ -22,6 +23,8 @@ from audit.errors import Conflict
 
 @admin.register(Agent)
 class AgentAdmin(ConsoleAdmin[Agent]):
+    """Who they are. What they are at, and how one is suspended, has pages above (`config.console.agents`)."""
+
     form = AgentForm
     list_display = [
         "agent_id",
@@ -37,7 +40,8 @@ class AgentAdmin(ConsoleAdmin[Agent]):
     search_fields = ["agent_id", "display_name", "agent_group", "campaign__name", "owner__display_name"]
     search_help_text = "Name, group, campaign or owner"
     ordering = ["agent_id"]
-    autocomplete_fields = ["campaign"]
+    pickers = {"campaign": ["name"]}
+    change_form_template = "admin/agents/agent/change_form.html"
     badges = {"status": AGENT_COLOUR}
     fieldsets = [
         (None, {"fields": ["agent_id", "display_name", "status"]}),
@@ -51,9 +55,23 @@ class AgentAdmin(ConsoleAdmin[Agent]):
         return self.fieldsets if obj else self.fieldsets[:-1]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Agent | None = None) -> list[str]:
-        """The natural key never changes."""
+        """The natural key never changes, and the status by verbs only."""
         given = [str(name) for name in super().get_readonly_fields(request, obj)]
-        return ["agent_id", *given] if obj else given
+        return ["agent_id", "status", *given] if obj else given
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Agent], search_term: str
+    ) -> tuple[QuerySet[Agent], bool]:
+        """The pickers of other forms offer those that can still be given something."""
+        if request.resolver_match is not None and request.resolver_match.url_name == "autocomplete":
+            queryset = queryset.exclude(status=AgentStatus.RETIRED)
+        return super().get_search_results(request, queryset, search_term)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        agent = context.get("original")
+        may = agent is not None and request.user.has_perm(PERMISSION)
+        context["verbs"] = [(verb, VERB_COLOUR.get(verb) == "bad") for verb in possible_verbs(agent)] if may else []
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 @admin.register(ApiToken)
@@ -81,7 +99,7 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
     search_fields = ["name", "prefix", "agent__agent_id", "agent__display_name"]
     search_help_text = "Name, first characters or agent"
     ordering = ["name"]
-    autocomplete_fields = ["agent"]
+    pickers = {"agent": ["display_name", "agent_id"]}
     change_form_template = "admin/agents/apitoken/change_form.html"
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:

@@ -18,6 +18,22 @@ AGENT_TRANSITIONS = {
 AGENT_COLOUR = {AgentStatus.ACTIVE: "good", AgentStatus.SUSPENDED: "warn", AgentStatus.RETIRED: "neutral"}
 
 
+class AgentVerb(TextChoices):
+    """What an operator does to an agent; the value is also the action in the audit log."""
+
+    SUSPEND = "suspend", "Suspend"
+    REACTIVATE = "reactivate", "Reactivate"
+    RETIRE = "retire", "Retire"
+
+
+VERB_TO = {
+    AgentVerb.SUSPEND: AgentStatus.SUSPENDED,
+    AgentVerb.REACTIVATE: AgentStatus.ACTIVE,
+    AgentVerb.RETIRE: AgentStatus.RETIRED,
+}
+VERB_COLOUR = {AgentVerb.RETIRE: "bad"}
+
+
 class TokenRole(TextChoices):
     PLANNER = "planner", "planner"
     WORKER = "worker", "worker"

@@ -3,27 +3,27 @@
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 
-from agents.choices import AGENT_INITIAL, AGENT_TRANSITIONS, AgentStatus
+from accounts.models import User
+from agents.choices import AGENT_INITIAL, AgentStatus
 from agents.models import Agent, ApiToken
+from audit.admin.cells import zone
 from audit.admin.fields import ConsoleForm
 from audit.base import new_id
 
 
 class AgentForm(ConsoleForm[Agent]):
-    """Offers only the states that the agent can go to; `choices.py` knows which."""
+    """A new agent begins in one of the states in which agents begin; later, verbs change it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields.get("status")
-        if isinstance(field, forms.ChoiceField):
-            field.choices = [(status.value, status.label) for status in AgentStatus if status in self.possible()]
-
-    def possible(self) -> set[AgentStatus]:
-        if self.instance._state.adding:
-            return AGENT_INITIAL
-        now = AgentStatus(self.initial["status"])
-        return {now} | AGENT_TRANSITIONS[now]
+        status, owner = self.fields.get("status"), self.fields.get("owner")
+        if isinstance(status, forms.ChoiceField):
+            status.choices = [(state.value, state.label) for state in AgentStatus if state in AGENT_INITIAL]
+        if isinstance(owner, forms.ModelChoiceField):  # who has left answers for nothing new
+            here = User.objects.filter(Q(is_active=True) | Q(pk=self.instance.owner_id))
+            owner.queryset = here.order_by("display_name", "email")
 
     def clean_agent_id(self) -> str:
         """A name that also reads well in addresses, logs and shells."""
@@ -41,4 +41,8 @@ class TokenForm(ConsoleForm[ApiToken]):
     class Meta:
         model = ApiToken
         fields = ["name", "role", "agent", "expires_at"]
-        labels = {"expires_at": "Expires (UTC)"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "expires_at" in self.fields:
+            self.fields["expires_at"].label = f"Expires ({zone()})"

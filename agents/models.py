@@ -3,22 +3,34 @@
 A lower room than campaigns, so that the campaign an agent belongs to is named by a string.
 """
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.db import models
 
 from agents.choices import AGENT_INITIAL, AGENT_TRANSITIONS, AgentStatus, TokenRole
 from audit.base import (
     AuditedModel,
+    AuditedQuerySet,
     AuditSpec,
     CreatedAtField,
     IdField,
     Sha256Field,
     UpdatedAtField,
+    called,
     one_of,
     times_within_reach,
 )
 from audit.choices import EntityType
 from audit.triggers import MUTABLE, Transitions
+
+
+class AgentQuerySet(AuditedQuerySet["Agent"]):
+    def select_for_update(
+        self, nowait: bool = False, skip_locked: bool = False, of: Sequence[str] = (), no_key: bool = True
+    ) -> "AgentQuerySet":
+        """Beside those who hold its key: a busy fleet, which plans for it and measures, would keep a verb waiting."""
+        return super().select_for_update(nowait, skip_locked, of, no_key)
 
 
 class Agent(AuditedModel):
@@ -52,6 +64,7 @@ class Agent(AuditedModel):
     )
 
     audit = AuditSpec(EntityType.AGENT, campaign="campaign_id")
+    objects = AgentQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
         db_table = "agent"
@@ -60,7 +73,7 @@ class Agent(AuditedModel):
         triggers = [*MUTABLE, Transitions(initial=AGENT_INITIAL, transitions=AGENT_TRANSITIONS)]
 
     def __str__(self) -> str:
-        return self.display_name or self.agent_id
+        return called(self.display_name or self.agent_id)
 
 
 class ApiToken(AuditedModel):

@@ -1,4 +1,4 @@
-"""What happens to a token: made, shown once to whoever made it, and ended."""
+"""What happens to an agent: suspended, reactivated, retired; and to a token: made, shown once, and ended."""
 
 import hashlib
 import secrets
@@ -8,15 +8,57 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from agents.choices import AgentStatus, TokenRole
+from agents.choices import AGENT_TRANSITIONS, VERB_TO, AgentStatus, AgentVerb, TokenRole
 from agents.models import Agent, ApiToken, IdempotencyKey
 from audit.base import LAST_INSTANT, new_id
 from audit.context import Actor, acting
-from audit.errors import Conflict, Invalid
+from audit.errors import Conflict, Invalid, written
 
 PREFIX = 12  # characters that are kept: gh_ and nine that tell tokens apart, of 43
 ENTROPY = 32  # bytes
 KEYS_KEPT = timedelta(hours=24)
+PERMISSION = "agents.change_agent"
+
+
+def suspend_agent(*, agent_id: str, actor: Actor, reason: str) -> Agent:
+    """It is given no more work until it is reactivated; what it has in hand it may finish."""
+    return control_agent(AgentVerb.SUSPEND, agent_id=agent_id, actor=actor, reason=reason)
+
+
+def reactivate_agent(*, agent_id: str, actor: Actor, reason: str) -> Agent:
+    """It is given work again."""
+    return control_agent(AgentVerb.REACTIVATE, agent_id=agent_id, actor=actor, reason=reason)
+
+
+def retire_agent(*, agent_id: str, actor: Actor, reason: str) -> Agent:
+    """It is given no more work, for good; what it has in hand it may finish."""
+    return control_agent(AgentVerb.RETIRE, agent_id=agent_id, actor=actor, reason=reason)
+
+
+@transaction.atomic
+def control_agent(verb: AgentVerb, *, agent_id: str, actor: Actor, reason: str) -> Agent:
+    """The verb by its name. Why it was done is kept in the log: the agent's row has no place for it.
+
+    A claim that began before counts: work in progress may finish, and nothing is taken from anybody.
+    """
+    actor.require(PERMISSION, to=f"{verb} agents")
+    reason = written(reason, f"Say why you {verb} it; whoever looks at this agent will ask.")
+    now, then = Agent.objects.filter(pk=agent_id).first(), VERB_TO[verb]
+    if now is None:
+        raise Invalid(f"There is no agent “{agent_id}”.")
+    from_here = [status for status, following in AGENT_TRANSITIONS.items() if then in following]
+    with acting(actor, reason=reason):
+        changed = Agent.objects.filter(pk=agent_id, status__in=from_here).change(verb, status=then)
+    if changed:
+        return changed[0]
+    now.refresh_from_db()
+    words = " or ".join(str(status.label) for status in from_here)
+    raise Conflict(f"Agent “{now}” is {now.get_status_display()}; {verb} is possible only when it is {words}.")
+
+
+def possible_verbs(agent: Agent) -> list[AgentVerb]:
+    """What can be done to the agent as it stands."""
+    return [verb for verb in AgentVerb if VERB_TO[verb] in AGENT_TRANSITIONS[AgentStatus(agent.status)]]
 
 
 @transaction.atomic

@@ -278,3 +278,11 @@ def audited_models(app_label: str | None = None) -> Iterator[type[AuditedModel]]
     for model in apps.get_models():
         if issubclass(model, AuditedModel) and app_label in (None, model._meta.app_label):
             yield model
+
+
+LONGEST_NAME = 160
+
+
+def called(text: str) -> str:
+    """What a row is called on a page: its title, as far as one reads a title. Agents write some, of any length."""
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"

@@ -6,6 +6,7 @@ here, and are written as they are.
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,11 @@ def _default(value: object) -> str:
 
 def dumps(value: object, **options: Any) -> str:
     return simplejson.dumps(value, use_decimal=True, default=_default, **options)
+
+
+def pieces(value: object) -> Iterator[str]:
+    """The same, indented, piece by piece: whoever wants the beginning need not wait for the end."""
+    return iter(ExactEncoder(indent=2, ensure_ascii=False, use_decimal=True).iterencode(value))
 
 
 def loads(text: str, **options: Any) -> Any:

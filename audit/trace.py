@@ -1,17 +1,20 @@
 """One trace in order: every audit row from the plan to the latest metric, a page at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
+from django.utils.html import escape
+
 from audit.admin.cells import duration
 from audit.admin.entries import Entry, read
 from audit.choices import EntityType
 from audit.keyset import beyond
 from audit.models import AuditLog
+from audit.seals import SEALED
 
 PAGE = 500  # rows
 KEY = ("created_at", "audit_id")
@@ -67,19 +70,35 @@ class Page:
     rows: int
     next_cursor: str  # empty on the last page
 
+    @property
+    def broken(self) -> int:
+        """Rows whose hash is not that of their changes."""
+        return sum(entry.row.sealed is False for step in self.steps for entry in step.entries)  # type: ignore[attr-defined]
+
+
+def rows_of(trace_id: str) -> Iterator[AuditLog]:
+    """Every row of a trace, oldest first, read page by page."""
+    rows, last = AuditLog.objects.filter(trace_id=trace_id).order_by(*KEY), None
+    while True:
+        page = list((beyond(rows, KEY, [last.created_at, last.audit_id], older=False) if last else rows)[:PAGE])
+        yield from page
+        if len(page) < PAGE:
+            return
+        last = page[-1]
+
 
 def read_trace(trace_id: str, person: Any, after: tuple[datetime, UUID] | None = None) -> Page:
     rows = AuditLog.objects.filter(trace_id=trace_id)
     if after:
         rows = beyond(rows, KEY, list(after), older=False)
-    found = list(rows.order_by(*KEY)[: PAGE + 1])
+    found = list(rows.annotate(sealed=SEALED).order_by(*KEY)[: PAGE + 1])
     shown = _light(found[:PAGE])
     last = shown[-1] if len(found) > len(shown) else None
     cursor = f"{last.created_at.isoformat()}_{last.audit_id}" if last else ""
     return Page(list(_steps(read(shown, person), after[0] if after else None)), len(shown), cursor)
 
 
-def _light(rows: list[AuditLog]) -> list[AuditLog]:
+def _light(rows: Sequence[AuditLog]) -> Sequence[AuditLog]:
     """As many of the first rows as a page carries; at least one."""
     weight, before = 0, ""
     for place, row in enumerate(rows):
@@ -91,8 +110,8 @@ def _light(rows: list[AuditLog]) -> list[AuditLog]:
 
 
 def _weight(row: AuditLog) -> int:
-    said = sum(CHANGE + len(change.before or "") + len(change.after) for change in changes_of(row))
-    return ROW + len(row.output_summary or "") + said
+    said = sum(CHANGE + len(escape(change.before or "")) + len(escape(change.after)) for change in changes_of(row))
+    return ROW + len(escape(row.output_summary or "")) + said
 
 
 def _steps(read_rows: list[Entry], before: datetime | None) -> Iterator[Step]:

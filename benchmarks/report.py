@@ -12,10 +12,15 @@ from typing import Any
 
 
 def arguments(about: str | None) -> argparse.Namespace:
+    return parser(about).parse_args()
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """What every benchmark can be told."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny worlds: shows that it runs, measures nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
-    return parser.parse_args()
+    return parser
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

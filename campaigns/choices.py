@@ -106,3 +106,31 @@ VERB_FROM = {
     CampaignVerb.STOP: {CampaignStatus.DRAFT, CampaignStatus.ACTIVE, CampaignStatus.PAUSED},
 }
 VERB_COLOUR = {CampaignVerb.HALT: "bad", CampaignVerb.STOP: "bad"}
+
+
+class SystemVerb(TextChoices):
+    """What an operator does to everything at once."""
+
+    HALT = "halt", "Halt"
+    RESUME = "resume", "Resume"
+
+
+class TaskVerb(TextChoices):
+    """What an operator does to a task; the value is also the action in the audit log."""
+
+    RETRY = "retry", "Retry"
+    REASSIGN = "reassign", "Reassign"
+    RELEASE = "release", "Release"
+    SEND_BACK = "send_back", "Send back"
+
+
+TASK_VERB_FROM = {
+    TaskVerb.RETRY: {TaskStatus.FAILED},
+    TaskVerb.REASSIGN: {TaskStatus.PENDING},
+    TaskVerb.RELEASE: {TaskStatus.IN_PROGRESS},
+    TaskVerb.SEND_BACK: {TaskStatus.REVIEW, TaskStatus.DONE},
+}
+TASK_VERB_COLOUR = {TaskVerb.RELEASE: "bad", TaskVerb.SEND_BACK: "bad"}
+
+# What forms suggest; a campaign may aim at any other.
+PLATFORMS = ["youtube", "tiktok", "instagram", "x"]

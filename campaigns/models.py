@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 import pgtrigger
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Case, F, Func, Q, Value, When
+from django.db.models.functions import Upper
 
 from accounts.models import PersonKey
 from agents.models import Agent
@@ -17,6 +19,7 @@ from audit.base import (
     IdField,
     UpdatedAtField,
     at_least,
+    called,
     json_shaped,
     one_of,
     times_within_reach,
@@ -145,7 +148,7 @@ class Campaign(AuditedModel):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return called(self.name)
 
     @property
     def platforms(self) -> list[str]:
@@ -337,6 +340,20 @@ class Task(AuditedModel):
             models.Index(
                 fields=["lease_expires_at"], name="idx_task_lease", condition=Q(lease_expires_at__isnull=False)
             ),
+            # What was done, and what failed, since yesterday. No claim touches it.
+            models.Index(
+                fields=["status", "updated_at"],
+                name="idx_task_ended",
+                condition=Q(status__in=[TaskStatus.DONE, TaskStatus.FAILED], deleted_at=None),
+            ),
+            # Words of its title, wherever they stand in it; asked as Django asks for `icontains`.
+            GinIndex(OpClass(Upper("title"), name="gin_trgm_ops"), name="idx_task_title"),
+            # How far a campaign has come, counted on its page. No claim touches it either.
+            models.Index(
+                fields=["campaign", "status"],
+                name="idx_task_settled",
+                condition=Q(status__in=[TaskStatus.REVIEW, TaskStatus.DONE, TaskStatus.FAILED], deleted_at=None),
+            ),
         ]
         triggers = [
             *MUTABLE,
@@ -416,7 +433,7 @@ class Task(AuditedModel):
         ]
 
     def __str__(self) -> str:
-        return self.title or f"{self.get_task_type_display()} for {self.agent_id}"
+        return called(self.title or "") or f"{self.get_task_type_display()} for {self.agent_id}"
 
     @property
     def tries_left(self) -> int:

@@ -5,11 +5,12 @@ from functools import wraps
 from typing import Any
 from urllib.parse import unquote
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest
-from django.urls import URLPattern, URLResolver
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, reverse
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -53,6 +54,10 @@ class ConsoleSite(AdminSite):
         from config.console.places import frame
 
         return {**super().each_context(request), **frame(request)}
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        messages.success(request, "Your password is changed. Other sessions of yours have ended.")
+        return HttpResponseRedirect(reverse("admin:you"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         from config.console.overview import overview

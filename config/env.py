@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import dj_database_url
 from environs import Env, EnvError
@@ -49,6 +50,15 @@ def seconds(name: str, default: int) -> int:
     if number < 0:
         raise BadSetting(name, f"must {must}; it is {number}.")
     return number
+
+
+def web_address(name: str, default: str) -> str:
+    """The scheme and host under which people reach the console, without a slash at the end."""
+    text = env.str(name, default).rstrip("/")
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise BadSetting(name, f"must be an address such as https://gatehouse.example.org; it is {text!r}.")
+    return text
 
 
 def database(name: str, url: str) -> dict[str, Any]:

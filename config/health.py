@@ -2,8 +2,9 @@
 
 The answers are plain words for a stranger: what is wrong, never a host, a user or a statement.
 
-A job of cron that is late is told by `/readyz` as a warning, and is no reason to be taken out of service: the console
-and the API serve without it, and taking every web process away would make an outage of a delay. Watch `warnings`.
+A job of cron that is late, and a halt of everything, are told by `/readyz` as warnings, and are no reason to be taken
+out of service: the console and the API serve all the same, and taking every web process away would make an outage of a
+delay. Watch `warnings`.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts.services.second_factor import unknown_groups
 from audit.admin.cells import duration
 from audit.models import CronJob
+from campaigns.models import SystemControl
 
 MONTHS_AHEAD = 2
 # The jobs that cron must run, and how long after its last success each is late: some strokes of its clock.
@@ -45,16 +48,27 @@ def readyz(request: HttpRequest) -> JsonResponse:
     checks = {name: answer_of(check) for name, check in CHECKS.items()}
     ready = all(answer == "ok" for answer in checks.values())
     try:
-        beats = heartbeats(timezone.now())
+        beats, halted, unknown = heartbeats(timezone.now()), halted_since(), unknown_groups()
     except DatabaseError:
-        beats = []  # the checks have said so
+        beats, halted, unknown = [], None, []  # the checks have said so
     told = {
         "status": "ready" if ready else "not ready",
         "checks": checks,
         "jobs": {beat.name: beat.for_strangers() for beat in beats if beat.job},
-        "warnings": [f"{beat.name} {beat.alarm}" for beat in beats if beat.alarm],
+        "halted_since": halted,
+        "warnings": [
+            *([f"everything is halted, since {duration(timezone.now() - halted)} ago"] if halted else []),
+            *(f"{beat.name} {beat.alarm}" for beat in beats if beat.alarm),
+            *(f"REQUIRE_SECOND_FACTOR names “{name}”, which is no group here" for name in unknown),
+        ],
     }
     return JsonResponse(told, status=200 if ready else 503)
+
+
+def halted_since() -> datetime | None:
+    """When everything was halted, if it is: no reason to be taken out of service. Who did it and why is for people."""
+    system = SystemControl.objects.filter(halted=True).first()
+    return (system.controlled_at or system.updated_at) if system else None
 
 
 def answer_of(check: Callable[[], None]) -> str:

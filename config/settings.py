@@ -4,7 +4,7 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from config import embedded
-from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read, seconds
+from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read, seconds, web_address
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[T] and Field[S, G] may be written at run time too
 
@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.contrib.postgres",
     "axes",
     "csp",
     "django_htmx",
@@ -88,6 +89,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "config.middleware.TraceMiddleware",
+    "accounts.middleware.SecondFactorMiddleware",
     "config.middleware.ZoneMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -128,6 +130,30 @@ AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
 AXES_SENSITIVE_PARAMETERS = ["password"]
 AXES_VERBOSE = False
 
+# The second factor. Whoever is in one of these groups has to have one.
+REQUIRE_SECOND_FACTOR: list[str] = read(env.list, "REQUIRE_SECOND_FACTOR", [], must="be names of groups with commas")
+OTP_TOTP_ISSUER = f"Gatehouse ({ENVIRONMENT})"  # how an authenticator names the account
+
+# Mail. Without a server, each message is a file in `mail`, so that an invitation is not lost on a first look.
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_PORT = port("EMAIL_PORT", 25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = read(env.bool, "EMAIL_USE_TLS", False, must="be true or false")
+EMAIL_USE_SSL = read(env.bool, "EMAIL_USE_SSL", False, must="be true or false")
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Gatehouse <gatehouse@localhost>")
+EMAIL_FILE_PATH = HOME / "mail"
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "config.mail.FileBackend"
+if EMAIL_USE_TLS and EMAIL_USE_SSL:
+    raise BadSetting("EMAIL_USE_TLS", "and EMAIL_USE_SSL exclude each other: set the one that the server speaks.")
+if EMAIL_HOST and not env.str("CONSOLE_URL", ""):
+    raise BadSetting("CONSOLE_URL", "must be set where EMAIL_HOST is: e-mails carry links to the console.")
+CONSOLE_URL = web_address("CONSOLE_URL", f"http://localhost:{PORT}")
+INVITATION_DAYS = 7
+RESET_HOURS = 1
+PASSWORD_RESET_TIMEOUT = INVITATION_DAYS * 86_400  # seconds, of the longest of these links
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -164,6 +190,9 @@ STORAGES = {
 
 # Seconds during which a person may take a decision back; the post leaves no earlier.
 REVIEW_UNDO_SECONDS = seconds("REVIEW_UNDO_SECONDS", 60)
+
+# The control room keeps its dearest numbers for some seconds, in each web process for itself.
+CONTROL_ROOM_KEEPS = True
 
 # Threads of each web process. Half of them may be kept by agents that wait for work (`wait` of a claim).
 WEB_THREADS = 24

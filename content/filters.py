@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from campaigns.filters import PlatformFilter
-from content.choices import ArtifactType, ReviewItemStatus
+from content.choices import ArtifactType, Hold, PublishStatus, ReviewItemStatus
+from content.models import VideoAsset
 
 ALL = "all"
 
@@ -49,3 +50,30 @@ class TargetFilter(PlatformFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(campaign__target_platforms__contains=[self.value()]) if self.value() else queryset
+
+
+class HoldFilter(admin.SimpleListFilter):
+    """Only a queued post is held, and queued posts are found by an index."""
+
+    title = "hold"
+    parameter_name = "hold"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in Hold.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(status=PublishStatus.QUEUED, hold=self.value()) if self.value() else queryset
+
+
+class TierFilter(admin.SimpleListFilter):
+    """Tiers by the names that agents give them: those of the newest videos, since asking all would read them all."""
+
+    title = "tier"
+    parameter_name = "tier"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        newest = VideoAsset.objects.order_by("-created_at").values_list("tier", flat=True)[:200]
+        return [(name, name) for name in sorted({tier for tier in newest if tier})[:20]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(tier=self.value()) if self.value() else queryset

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.utils import timezone
@@ -12,18 +13,21 @@ from django.utils.text import Truncator
 from accounts.models import User
 from audit.admin.cells import duration
 from campaigns.choices import TaskStatus
-from campaigns.models import Task
 from content.choices import Decision, ReviewerType, ReviewItemStatus, ReviewReason
+from content.diff import Diff, word_diff
 from content.models import Artifact, ReviewDecision, ReviewItem
-from content.preview import Preview, Source, preview, sources
+from content.services.duties import obstacle
+from content.services.happened import reviewer_name, who_holds
 from content.services.policy import ReviewPolicy, undo_time
-from content.services.review import reviewer_name
+from content.shown import Shown, Source, shown, sources
+from content.versions import all_versions, before
 
-MAKER = "You planned this work or answer for the agent that made it, so somebody else approves it."
-DECIDED_BEFORE = "You have decided on this already; it was escalated, and wants another person."
-UNKNOWN_CONTENT = (
-    "It cannot be approved: nobody gave the hash of this content, so what you see may not be what would be posted."
-)
+ESCALATED_BY = {
+    1: "escalated by the judge",
+    2: "escalated by a person: wants another",
+    3: "escalated to the Administrators",
+}
+MOST, LONGEST = 30, 600  # reasons that a page tells, and characters of one
 LABEL = 80  # characters of a badge
 # Reasons for which the judge's confidence tells something.
 WEIGHED = {ReviewReason.LOW_CONFIDENCE, ReviewReason.POLICY_HIT}
@@ -41,12 +45,13 @@ class Reading:
     """An item as its page shows it."""
 
     item: ReviewItem
-    preview: Preview
+    shown: Shown
     sources: list[Source]
     judged: Judged | None
     decided: Judged | None
     decided_by: str
-    versions: Sequence[Artifact]
+    versions: Sequence[Artifact]  # the others, newest first
+    diff: Diff | None  # against the version before
     why: list[tuple[str, str]]  # words and colour
     cannot_approve: str
     cannot_decide: str
@@ -55,20 +60,27 @@ class Reading:
 
 def read_item(item: ReviewItem, person: User) -> Reading:
     decision = judges_decision(item)
-    hidden = item.reason == ReviewReason.BLIND_SAMPLE and item.is_open
+    versions = all_versions(item.artifact)
+    older = before(item.artifact, versions)
     return Reading(
         item=item,
-        preview=preview(item.artifact),
+        shown=shown(item.artifact),
         sources=sources(item.artifact),
-        judged=None if hidden or decision is None else _judged(decision),
+        judged=None if hides_judge(item) or decision is None else _judged(decision),
         decided=_judged(item.decision) if item.decision and not item.is_open else None,
         decided_by=reviewer_name(item.decision) if item.decision else "",
-        versions=versions(item.artifact),
+        versions=[version for version in versions if version != item.artifact],
+        diff=word_diff(older, item.artifact) if older else None,
         why=reasons_in_words(item, decision),
-        cannot_approve=_cannot_approve(item, person),
+        cannot_approve=obstacle(item, Decision.APPROVE, person) if item.is_open else "",
         cannot_decide=_cannot_decide(item, person),
-        undo_until=_undo_until(item, person),
+        undo_until=undo_until(item, person),
     )
+
+
+def hides_judge(item: ReviewItem) -> bool:
+    """A blind sample is decided without knowing what the judge said."""
+    return item.reason == ReviewReason.BLIND_SAMPLE and item.is_open
 
 
 def judges_decision(item: ReviewItem) -> ReviewDecision | None:
@@ -84,7 +96,7 @@ def reasons_in_words(item: ReviewItem, decision: ReviewDecision | None) -> list[
     if item.reason in WEIGHED and decision and _is_unsure(decision, threshold):
         told.append((f"judge unsure ({decision.confidence_score:.2f}; approves at {threshold:.2f})", "warn"))
     elif item.reason == ReviewReason.ESCALATED:
-        told.append(("escalated by a person" if item.level > 1 else "escalated by the judge", "warn"))
+        told.append((ESCALATED_BY[item.level], "warn"))
     elif item.reason != ReviewReason.POLICY_HIT:
         told.append((str(item.get_reason_display()), "neutral"))
     if decision and item.reason != ReviewReason.BLIND_SAMPLE:
@@ -123,7 +135,7 @@ def due_in_words(item: ReviewItem, now: datetime | None = None) -> tuple[str, st
 def listed(given: Any) -> list[str]:
     """Reasons and policy hits as texts; agents send lists of texts, of objects, or an object."""
     items: Iterable[Any] = given.items() if isinstance(given, dict) else given or []
-    return [_words(item) for item in items]
+    return [Truncator(_words(item)).chars(LONGEST) for item in islice(items, MOST)]
 
 
 def _words(item: Any) -> str:
@@ -138,37 +150,24 @@ def _judged(decision: ReviewDecision) -> Judged:
     return Judged(decision, listed(decision.reasons), listed(decision.policy_hits))
 
 
-def versions(artifact: Artifact) -> list[Artifact]:
-    """Earlier versions along the task's tries, newest first, each with its decisions."""
-    parents = dict(Task.objects.filter(trace_id=artifact.task.trace_id).values_list("pk", "parent_task")[:1000])
-    chain, key = [artifact.task_id], parents.get(artifact.task_id)
-    while key and key not in chain:
-        chain.append(key)
-        key = parents.get(key)
-    earlier = Artifact.objects.filter(task__in=chain, artifact_type=artifact.artifact_type).exclude(pk=artifact.pk)
-    return list(earlier.select_related("task").prefetch_related("decisions").order_by("-version")[:20])
-
-
-def _cannot_approve(item: ReviewItem, person: User) -> str:
-    if person.pk in item.task.makers():
-        return MAKER
-    return "" if item.artifact.has_known_content else UNKNOWN_CONTENT
-
-
 def _cannot_decide(item: ReviewItem, person: User) -> str:
     """Said before somebody reads and writes in vain; the service refuses it in any case."""
-    if item.level == 1 or not item.is_open:
+    if not item.is_open:
         return ""
-    below = ReviewItem.objects.filter(artifact=item.artifact, status=ReviewItemStatus.DECIDED, undone_at=None)
-    return DECIDED_BEFORE if below.filter(decision__reviewer_id=f"user:{person.pk}").exists() else ""
+    if item.held_by_other(person):
+        return f"{who_holds(item)}. You may read it."
+    return obstacle(item, Decision.REJECT, person)
 
 
-def _undo_until(item: ReviewItem, person: User) -> datetime | None:
-    """Until when this person may take the decision back; none when it is too late, another's, or escalated."""
+def undo_until(item: ReviewItem, person: User) -> datetime | None:
+    """Until when this person may take the decision back; none when it is too late, another's, or built upon."""
     decision = item.decision
     if item.status != ReviewItemStatus.DECIDED or decision is None or item.task.status != TaskStatus.REVIEW:
         return None
-    if decision.reviewer_id != f"user:{person.pk}" or decision.decision == Decision.ESCALATE:
+    until: datetime = decision.created_at + undo_time()
+    if decision.reviewer_id != f"user:{person.pk}" or timezone.now() >= until:
         return None
-    until = decision.created_at + undo_time()
-    return until if timezone.now() < until else None
+    later = ReviewItem.objects.filter(task=item.task_id, artifact=item.artifact_id, level__gt=item.level)
+    if decision.decision == Decision.ESCALATE and later.filter(status=ReviewItemStatus.DECIDED).exists():
+        return None
+    return until

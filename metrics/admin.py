@@ -47,7 +47,7 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
     search_help_text = "Post id, campaign, trace or key"
 
     def key(self, request: HttpRequest) -> tuple[str, ...]:
-        narrowed = "campaign" in request.GET or "content" in request.GET
+        narrowed = "campaign" in request.GET or "content" in request.GET or "observed_at__gte" in request.GET
         return ("observed_at", "event_id") if narrowed else self.keyset
 
     def get_search_results(
@@ -86,7 +86,7 @@ class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
     ]
     list_select_related = ["campaign", "content__task", "agent"]
     list_filter = ["metric_type", PlatformFilter, CampaignFilter]
-    search_fields = ["campaign__name", "agent__agent_id", "content__publish_records__platform_post_id"]
+    search_fields = ["campaign__name", "agent__agent_id", "=content__publish_records__platform_post_id"]
     search_help_text = "Campaign, agent or post id"
     ordering = ["-bucket", "metric_rollup_id"]
 
@@ -104,9 +104,9 @@ class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
     ]
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
-    search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
+    search_fields = ["=publish__platform_post_id", "publish__campaign__name", "source"]
     search_help_text = "Post id, campaign, or who counts"
-    ordering = ["-last_observed_at", "metric_counter_id"]
+    ordering = ["-metric_counter_id"]  # the newest posts first: an index on what each total changes would slow them
 
 
 @admin.register(MetricCorrection)
@@ -122,9 +122,9 @@ class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
     ]
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
-    search_fields = ["publish__platform_post_id", "publish__campaign__name", "source"]
+    search_fields = ["=publish__platform_post_id", "publish__campaign__name", "source"]
     search_help_text = "Post id, campaign, or who counts"
-    ordering = ["-observed_at", "metric_correction_id"]
+    ordering = ["-metric_correction_id"]
 
 
 @admin.register(MetricArchive)

@@ -12,6 +12,7 @@ from audit.base import (
     SQLNow,
     UpdatedAtField,
     at_least,
+    called,
     json_shaped,
     one_of,
     times_within_reach,
@@ -56,7 +57,7 @@ class MetricEvent(AuditedModel):
         triggers = IMMUTABLE
 
     def __str__(self) -> str:
-        return f"+{self.metric_value} {self.get_metric_type_display()} on {self.platform}"
+        return called(f"+{self.metric_value} {self.get_metric_type_display()} on {self.platform}")
 
 
 class MetricRollup(models.Model):
@@ -83,7 +84,11 @@ class MetricRollup(models.Model):
                 fields=["campaign", "content", "agent", "platform", "metric_type", "bucket"], name="metric_rollup_key"
             ),
         ]
-        indexes = [models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time")]
+        indexes = [
+            models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
+            # The newest hours of all campaigns.
+            models.Index(fields=["bucket"], name="idx_rollup_bucket"),
+        ]
         triggers = BOOKKEEPING
 
     def __str__(self) -> str:

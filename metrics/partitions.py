@@ -133,11 +133,11 @@ def rotate(*, start: Month | None = None, using: str = "migrator") -> list[str]:
             first = min(start, first)
         missing = set(months(first, this_month().plus(table.ahead)))
         missing -= existing(table, using=using) | closed(table, using=using)
-        made += [table.leaf(month) for month in sorted(missing) if _make(table, month, using)]
+        made += [table.leaf(month) for month in sorted(missing) if make(table, month, using=using)]
     return made
 
 
-def _make(table: PartitionedTable, month: Month, using: str) -> bool:
+def make(table: PartitionedTable, month: Month, *, using: str = "migrator") -> bool:
     """Make one month; False when another run was quicker."""
     for left in reversed(range(LOCK_TRIES)):
         try:

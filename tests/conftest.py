@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
@@ -84,6 +85,12 @@ def _empty_as_owner(self: TransactionTestCase) -> None:
 
 
 TransactionTestCase._fixture_teardown = _empty_as_owner  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    """What one test has kept for some minutes is not the next one's."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -78,7 +78,11 @@ def worker(task: Task) -> Actor:
 
 def claimed_task(**fields: Any) -> Task:
     """A task in progress under a lease of its agent."""
-    task = make_task(**fields)
+    return claim(make_task(**fields))
+
+
+def claim(task: Task) -> Task:
+    """That one in progress, and no other of its agent."""
     claimed = {each.pk: each for each in claim_tasks(agent=task.agent, actor=worker(task), limit=1000)}
     mine = claimed.pop(task.pk, None)
     assert mine is not None, "the task could not be claimed: is its campaign active, its agent too?"
@@ -113,6 +117,14 @@ def make_artifact(
     complete_task(task=task, actor=worker(task))
     artifact.task.refresh_from_db()
     return artifact
+
+
+def made_anew(artifact: Artifact, content: bytes, **fields: Any) -> Artifact:
+    """The next version, after a judge has rejected this one."""
+    judged(artifact=artifact, decision=Decision.REJECT, reasons=["too loud"])
+    retry = artifact.task.retries.get()
+    retry.change("update", not_before=None)
+    return make_artifact(task=claim(retry), content=content, **fields)
 
 
 def make_judge() -> Agent:
@@ -210,3 +222,10 @@ def task_in(status: TaskStatus, **fields: Any) -> Task:
         judged(artifact=make_artifact(task=task), confidence="0.99")
         task.refresh_from_db()
     return task
+
+
+# The smallest picture: one transparent pixel.
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c"
+    "6360606060000000050001a5f645400000000049454e44ae426082"
+)

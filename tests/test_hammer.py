@@ -38,6 +38,7 @@ from content.choices import ArtifactType, Decision, Hold, Outcome
 from content.models import Artifact, JudgeLease, PublishRecord, ReviewItem
 from content.services import (
     claim_artifacts,
+    claim_next,
     claim_posts,
     decide_artifact,
     decide_review_item,
@@ -45,6 +46,7 @@ from content.services import (
     publish_failed,
     publish_succeeded,
     publish_unknown,
+    release_item,
     settle_decisions,
     settle_unknown_post,
     submit_artifact,
@@ -113,11 +115,13 @@ class Somebody:
             )
 
     def decide(self) -> None:
-        if item := self.one(ReviewItem.objects.open()):
+        person = Actor.human(self.chance.choice(self.people))
+        item = claim_next(actor=person) if self.chance.random() < 0.5 else self.one(ReviewItem.objects.open())
+        if item and self.chance.random() < 0.1:
+            release_item(item_id=item.pk, actor=person)
+        elif item:
             decision = self.chance.choice([Decision.APPROVE] * 3 + [Decision.REJECT, Decision.ESCALATE])
-            decide_review_item(
-                item_id=item.pk, decision=decision, reasons=["-"], actor=Actor.human(self.chance.choice(self.people))
-            )
+            decide_review_item(item_id=item.pk, decision=decision, reasons=["-"], actor=person)
 
     def undo(self) -> None:
         if item := self.one(ReviewItem.objects.filter(status="decided", task__status="review")):

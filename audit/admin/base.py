@@ -1,11 +1,13 @@
 """The classes that every model's admin builds on."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, models
@@ -18,10 +20,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.text import capfirst
 
-from audit.admin import export
+from audit.admin import columns, export
+from audit.admin.cells import pretty
 from audit.admin.entries import entity_of
 from audit.admin.fields import ConsoleForm, JSONField, Moment
+from audit.admin.paging import BoundedChangeList, BoundedPaginator
+from audit.admin.picker import PickField
 from audit.admin.refusals import sentence
+from audit.admin.searching import Search
 from audit.base import AuditedModel
 from audit.context import TRACE_ID
 from audit.errors import Refused
@@ -33,12 +39,14 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     """Lists and forms in the console's manners: nothing is deleted, a refusal is a sentence, history is the audit log.
 
     `badges` gives columns with choices their colours on the page of a row, `long_texts` names the columns that are
-    written in paragraphs; every other text is one line. `empty_because` says on an empty list where rows come from.
+    written in paragraphs; every other text is one line. `pickers` names the foreign keys that are found by typing, each
+    with the columns that hold what people call its rows. `empty_because` says on an empty list where rows come from.
     """
 
     form: type[ModelForm[M]] = ConsoleForm
     actions = None
     list_per_page = 50
+    paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     formfield_overrides = {
@@ -46,12 +54,38 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         models.DateTimeField: {"form_class": forms.DateTimeField, "widget": Moment},
     }
     badges: dict[str, Any] = {}
+    pickers: dict[str, Sequence[str]] = {}
     long_texts: frozenset[str] = frozenset()
     empty_because = ""
+    search_within: dict[type[models.Model], models.Q] = {}
 
     def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
-        return [path("export/", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        guarded = self.admin_site.admin_view
+        return [
+            path("export/", guarded(self.export_view), name=f"{name}_export"),
+            path("<path:object_id>/value/<slug:column>/", guarded(self.value_view), name=f"{name}_value"),
+            *super().get_urls(),
+        ]
+
+    def value_view(self, request: HttpRequest, object_id: str, column: str) -> HttpResponse:
+        """All of one column's value as plain text, where its page shows the beginning."""
+        row = self.get_object(request, unquote(object_id))
+        if row is None or column not in {field.name for field in self.opts.concrete_fields}:
+            raise Http404("There is no such row, or it has no such column.")
+        if not self.has_view_permission(request, row) or column not in flatten_fieldsets(
+            self.get_fieldsets(request, row)
+        ):
+            raise PermissionDenied
+        value = getattr(row, column)
+        text = value if isinstance(value, str) else pretty(value)
+        policy = {"Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'"}
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=policy)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        plain = {field.name for field in self.opts.concrete_fields if isinstance(field, models.TextField)}
+        plain -= {field.name for field in self.opts.concrete_fields if field.choices}
+        return [columns.short(name) if name in plain else name for name in super().get_list_display(request)]
 
     def export_key(self, request: HttpRequest) -> tuple[str, ...]:
         """In which order, from the end, rows are taken out; its last column is unique and an index answers it."""
@@ -98,9 +132,17 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
             return queryset.filter(**{trace: term}), False
         if key := as_key(self.opts.pk, term):
             return queryset.filter(pk=key), False
-        return super().get_search_results(request, queryset, term)
+        search = Search(self.model, list(self.get_search_fields(request)), self.search_within)
+        found = queryset.filter(search.wanted(term))
+        request.search_is_cut = search.is_cut  # type: ignore[attr-defined]
+        return found, False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BoundedChangeList
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> FormField | None:
+        if db_field.name in self.pickers and isinstance(db_field, models.ForeignKey):
+            return db_field.formfield(form_class=PickField, source=db_field, names=self.pickers[db_field.name])
         if isinstance(db_field, models.TextField) and not db_field.choices:
             long = db_field.name in self.long_texts
             kwargs["widget"] = AdminTextareaWidget(attrs={"rows": 3}) if long else AdminTextInputWidget()

@@ -10,11 +10,12 @@ from django.contrib.admin.utils import quote
 from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 from audit import exact_json
 
+LONGEST = 12_000  # characters of HTML that one value becomes on a page
 EMPTY = "–"
 STEPS = [(60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (86_400 * 45, "d", 86_400)]
 COLOURS = {"neutral", "good", "info", "warn", "bad"}
@@ -88,8 +89,38 @@ def pretty(value: object) -> str:
     return exact_json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def json_block(value: object) -> str:
-    return EMPTY if value is None else format_html('<pre class="json" tabindex="0">{}</pre>', pretty(value))
+def beginning(text: str, most: int = LONGEST) -> str:
+    """As much of the text as a page carries: agents write megabytes, and a quote becomes six characters."""
+    while len(text) > most or len(escape(text)) > most:
+        text = text[: min(most, len(text) // 2)]
+    return text
+
+
+def json_block(value: object, whole: str = "") -> str:
+    """JSON as far as somebody reads it on a page; `whole` is where the rest is."""
+    if value is None:
+        return EMPTY
+    pieces, text = exact_json.pieces(value), ""
+    while len(text) <= LONGEST and (piece := next(pieces, "")):
+        text += piece
+    return text_block(text, whole)
+
+
+def text_block(text: str, whole: str = "") -> str:
+    shown = beginning(text)
+    block = format_html('<pre class="json" tabindex="0">{}</pre>', shown)
+    if len(shown) == len(text):
+        return block
+    rest = format_html(' <a href="{}">Read all of it</a>', whole) if whole else ""
+    return format_html('{}<p class="quiet">Only the beginning is shown.{}</p>', block, rest)
+
+
+def value_url(row: models.Model, column: str) -> str:
+    """Where all of a column's value is read; empty when its model has no pages."""
+    try:
+        return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_value", args=[quote(row.pk), column])
+    except NoReverseMatch:
+        return ""
 
 
 def admin_url(row: models.Model) -> str:

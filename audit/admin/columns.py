@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.db import models
 
 from audit.admin import cells
+from audit.base import called
 
 Column = Callable[[Any], str]
 
@@ -44,6 +45,11 @@ def link(field: str, title: str = "") -> Column:
 def text(field: str, title: str = "") -> Column:
     """The row that a foreign key names, for the first column: that leads to the row’s own page, and not elsewhere."""
     return column(f"{field}_text", title or words(field), lambda row: str(getattr(row, field)), field)
+
+
+def short(field: str) -> Column:
+    """A text as far as one reads it in a list: agents write some, of any length."""
+    return column(field, words(field), lambda row: called(getattr(row, field) or "") or cells.EMPTY, field)
 
 
 def trace(path: Callable[[Any], str] = lambda row: str(row.trace_id)) -> Column:

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from audit.admin.cells import admin_url
-from audit.base import audited_models
+from audit.base import audited_models, called
 from audit.choices import ActorType, EntityType
 from audit.models import AuditLog
 
@@ -30,9 +30,14 @@ DID = {
     "undo": "took back",
     "withdraw": "withdrew",
     "retry": "retried",
+    "send_back": "sent back",
     "update": "changed",
+    "set_threshold": "set the approve threshold of",
     "give": "was given",
+    "reset": "reset the second factor of",
     "heartbeat": "is still at",
+    "hold": "held",
+    "published": "found published:",
     "expire": "ended the lost lease of",
     "unknown": "does not know what became of",
     "evidence": "reported too late on",
@@ -52,7 +57,7 @@ class Entry:
     def did(self) -> str:
         """The verb in the past, since it has happened."""
         verb = self.row.action
-        return DID.get(verb) or (f"{verb}d" if verb.endswith("e") else f"{verb}ed" if verb.isalpha() else verb)
+        return DID.get(verb) or called(f"{verb}d" if verb.endswith("e") else f"{verb}ed" if verb.isalpha() else verb)
 
     @property
     def kind(self) -> str:
@@ -79,6 +84,28 @@ def read(rows: Sequence[AuditLog], person: Any) -> list[Entry]:
     return [_entry(row, people, named[row.entity_type], campaigns, open_to) for row in rows]
 
 
+@dataclass(frozen=True)
+class Thing:
+    """What an audit row is about, as people call it; `url` is empty when it has no page that they may open."""
+
+    name: str
+    url: str
+
+
+def named(ids: dict[str, set[str]], person: Any) -> dict[tuple[str, str], Thing]:
+    """Things by kind and key; one question for each kind, and what is not there any more is left out."""
+    found = {}
+    for kind, keys in ids.items():
+        is_open = _may_see(person, kind)
+        for key, row in _named(kind, keys).items():
+            found[kind, key] = Thing(_without_handles(str(row)), admin_url(row) if is_open else "")
+    return found
+
+
+def _without_handles(name: str) -> str:
+    return HANDLE.sub("a person", name)
+
+
 def _may_see(person: Any, entity: str) -> bool:
     model = models_by_entity().get(entity)
     return model is not None and person.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
@@ -89,10 +116,11 @@ def _entry(
 ) -> Entry:
     actor = row.actor_id or row.get_actor_type_display()
     thing = named.get(row.entity_id)
+    name = HANDLE.sub(lambda found: people.get(found[0], "a person"), str(thing)) if thing else row.entity_id
     return Entry(
         row=row,
         actor=people.get(actor, "somebody who is not known here" if actor.startswith(PERSON) else actor),
-        entity=HANDLE.sub(lambda found: people.get(found[0], "a person"), str(thing)) if thing else row.entity_id,
+        entity=called(name),
         url=admin_url(thing) if thing and row.entity_type in open_to else "",
         campaign=campaigns.get(str(row.campaign_id)),
     )

@@ -32,10 +32,10 @@ class _Echo:
 
 
 def csv_answer(
-    request: HttpRequest, name: str, table: str, header: list[str], rows: Iterator[list[Any]]
+    request: HttpRequest, name: str, table: str, header: list[str], rows: Iterator[list[Any]], query: str = ""
 ) -> HttpResponseBase:
     """The rows as a file that is sent while it is made. That somebody took it is on record before its first line."""
-    record_export(request, table)
+    record_export(request, table, query=query)
     writer = csv.writer(_Echo())
     lines = (str(writer.writerow(map(plain, row))) for row in rows)
 
@@ -48,9 +48,9 @@ def csv_answer(
     return answer
 
 
-def record_export(request: HttpRequest, table: str, action: str = "export") -> None:
-    """One audit row for what was taken out of the console, with the query that chose it."""
-    record(EntityType.LIST, table, action, {"query": [None, request.GET.urlencode()]})
+def record_export(request: HttpRequest, table: str, action: str = "export", query: str = "") -> None:
+    """One audit row for what was taken out of the console, with the query that chose it: `query`, or the address's."""
+    record(EntityType.LIST, table, action, {"query": [None, query or request.GET.urlencode()]})
 
 
 def plain(value: Any) -> object:

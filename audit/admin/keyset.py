@@ -49,7 +49,7 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         key = self.model_admin.key(request)
         older, newer = request.GET.get(OLDER), request.GET.get(NEWER)
-        rows, more = self._page(key, older or newer, backwards=bool(newer and not older))
+        rows, more = self._page(self.queryset, key, older or newer, backwards=bool(newer and not older))
         self.result_list = self.model_admin.prepare(request, rows)
         self.result_count = len(rows)
         self.full_result_count = None
@@ -62,13 +62,14 @@ class KeysetChangeList(ChangeList):
         narrowed = self.query or self.get_filters_params()
         self.estimate = None if narrowed else max(estimate(self.opts.db_table), self.result_count)
 
-    def _page(self, key: tuple[str, ...], cursor: str | None, *, backwards: bool) -> tuple[list[Any], bool]:
+    def _page(
+        self, queryset: QuerySet[Any], key: tuple[str, ...], cursor: str | None, *, backwards: bool
+    ) -> tuple[list[Any], bool]:
         """The rows of this page, newest first, and whether there are more in the direction of travel."""
-        queryset = self.queryset
         if cursor:
             queryset = beyond(queryset, key, self._values(key, cursor), older=not backwards)
         if backwards:
-            queryset = queryset.order_by(*key)
+            queryset = queryset.reverse()
         found = list(queryset[: self.list_per_page + 1])
         more = len(found) > self.list_per_page
         rows = found[: self.list_per_page]

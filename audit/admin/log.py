@@ -1,24 +1,81 @@
-"""The audit log in the console: newest first, never counted, searched by what its indexes answer."""
+"""The audit log in the console: newest first, never counted, searched by its own form (see `log_search`)."""
 
+from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
 from audit.admin import cells, columns
 from audit.admin.entries import Entry, read
-from audit.admin.keyset import KeysetAdmin
-from audit.choices import SEVERITY_COLOUR, EntityType, Severity
-from audit.context import TRACE_ID
+from audit.admin.keyset import NEWER, OLDER, KeysetAdmin, KeysetChangeList
+from audit.admin.log_search import NAMES_OF_FIELDS, LogSearch, edge
+from audit.choices import SEVERITY_COLOUR, Severity
 from audit.models import AuditLog
+from audit.seals import SEALED
+
+FIRST_KEY, LAST_KEY = UUID(int=0), UUID(int=2**128 - 1)
 
 
 def entry_of(row: AuditLog) -> Entry:
     return cast(Entry, row.entry)  # type: ignore[attr-defined]
+
+
+class LogChangeList(KeysetChangeList):
+    """Pages by key within what the search may look at; `looked` says how far that was, `further_url` goes on."""
+
+    search: LogSearch
+    limit: int | None = None
+    looked: datetime | None = None
+    further_url = ""
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found = super().get_filters_params(params)
+        return {name: value for name, value in found.items() if name not in NAMES_OF_FIELDS}
+
+    def get_queryset(
+        self, request: HttpRequest, exclude_parameters: list[str | None] | None = None
+    ) -> QuerySet[AuditLog]:
+        self.search = LogSearch(request.GET)
+        found = self.search.narrow(super().get_queryset(request, exclude_parameters))
+        self.limit = found.limit
+        self.has_active_filters = bool(self.search.given) or not self.search.is_right
+        return found.rows
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if self.has_active_filters:
+            self.estimate = None
+        if not self.looked:
+            return
+        if NEWER in request.GET and OLDER not in request.GET:
+            self.newer_url = self.newer_url or self._from(NEWER, self.looked, LAST_KEY)
+        elif not self.older_url:
+            self.further_url = self._from(OLDER, self.looked, FIRST_KEY)
+
+    def _from(self, direction: str, moment: datetime, key: UUID) -> str:
+        return str(self.get_query_string({direction: f"{moment.isoformat()}_{key}"}, [OLDER, NEWER]))
+
+    def _page(
+        self, queryset: QuerySet[AuditLog], key: tuple[str, ...], cursor: str | None, *, backwards: bool
+    ) -> tuple[list[Any], bool]:
+        if self.limit:
+            start = self._values(key, cursor)[0] if cursor else self.search.given.get("until")
+            queryset = self._within(queryset, edge(self.limit, start, older=not backwards), backwards)
+        return super()._page(queryset, key, cursor, backwards=backwards)
+
+    def _within(self, queryset: QuerySet[AuditLog], moment: datetime | None, backwards: bool) -> QuerySet[AuditLog]:
+        """As far as may be looked; where the search itself ends sooner, there is nothing further."""
+        since, until = self.search.given.get("since"), self.search.given.get("until")
+        if moment is None or (until and moment >= until if backwards else since and moment <= since):
+            return queryset
+        self.looked = moment
+        return queryset.filter(created_at__lte=moment) if backwards else queryset.filter(created_at__gte=moment)
 
 
 @admin.register(AuditLog)
@@ -35,21 +92,34 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         columns.trace(),
     ]
     list_display_links = None
-    list_filter = ["entity_type", "actor_type", "severity"]
-    search_fields = ["trace_id"]  # see get_search_results
-    search_help_text = "Trace, key, person, agent or program"
+    search_fields = ["trace_id"]  # see log_search
+    change_list_template = "admin/audit/auditlog/change_list.html"
     fieldsets = [
         (None, {"fields": ["who", "action", "to_what", "for_campaign", "output_summary", "severity"]}),
         ("Under which names", {"fields": ["actor_type", "actor_id", "tool_name", "entity_type", "entity_id"]}),
-        ("What changed", {"fields": ["changes", "inputs_hash"]}),
+        ("What changed", {"fields": ["changes", "inputs_hash", "seal"]}),
         ("When", {"fields": ["created_at", "trace_id"]}),
     ]
 
-    readonly_fields = ["who", "to_what", "for_campaign"]
+    readonly_fields = ["who", "to_what", "for_campaign", "seal"]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LogChangeList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditLog | None:
         row = super().get_object(request, object_id, from_field)
         return self.prepare(request, [row])[0] if row else None
+
+    @admin.display(description="hash")
+    def seal(self, row: AuditLog) -> str:
+        """Computed anew from what stands there now."""
+        sealed = AuditLog.objects.filter(pk=row.pk, created_at=row.created_at).values_list(SEALED, flat=True).first()
+        if sealed is None:
+            return cells.EMPTY
+        if sealed:
+            return cells.badge("agrees with what changed", "good")
+        why = "Its writer gave a hash of its own, or what stands here is not what was written."
+        return format_html('{} <span class="quiet">{}</span>', cells.badge("does not agree", "bad"), why)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         entry = entry_of(context["original"])
@@ -90,16 +160,7 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditLog], search_term: str
     ) -> tuple[QuerySet[AuditLog], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if TRACE_ID.fullmatch(term):
-            return queryset.filter(trace_id=term), False
-        return queryset.filter(self._about(term) | Q(actor_id__in=[term, *_people(term)])), False
-
-    def _about(self, term: str) -> Q:
-        # The index begins with the type, so every type is named: PostgreSQL then looks once for each.
-        return Q(entity_type__in=EntityType.values, entity_id=term)
+        return queryset, False  # the list's own search has done it
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """An entry never changes; what belongs to it is its trace."""
@@ -107,8 +168,3 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         if entry is None:
             raise Http404("There is no such entry.")
         return HttpResponseRedirect(reverse("admin:trace", args=[entry.trace_id]))
-
-
-def _people(term: str) -> list[str]:
-    people = get_user_model()._default_manager.filter(Q(email__iexact=term) | Q(display_name__icontains=term))
-    return [f"user:{key}" for key in people.values_list("pk", flat=True)[:50]]

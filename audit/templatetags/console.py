@@ -14,6 +14,7 @@ from audit.admin import cells
 
 register = template.Library()
 SPELT = {" etb": " (ETB)", " sha256": " SHA-256", " id<": "<", " id:": "", ">Email": ">E-mail"}
+LONG = 2000  # characters of a text; what is longer scrolls within its place
 ABBREVIATIONS = re.compile("|".join(map(re.escape, SPELT)))
 register.filter("relative", cells.when)
 register.filter("json_block", cells.json_block)
@@ -63,7 +64,7 @@ def contents(field: Any) -> str:
     value = None if row._state.adding else getattr(row, name)
     if name in getattr(model_admin, "badges", {}):
         return cells.state(row, name, model_admin.badges[name])
-    shown = _by_kind(column, value)
+    shown = _by_kind(column, value, row)
     return shown if shown is not None else str(field.contents())
 
 
@@ -73,7 +74,7 @@ def plain_label(tag: str) -> str:
     return mark_safe(ABBREVIATIONS.sub(lambda found: SPELT[found[0]], tag))  # noqa: S308  (Django's own label tag)
 
 
-def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:
+def _by_kind(column: models.Field[Any, Any], value: Any, row: models.Model) -> str | None:
     """None leaves it to Django."""
     if value in (None, ""):
         return cells.EMPTY
@@ -82,11 +83,13 @@ def _by_kind(column: models.Field[Any, Any], value: Any) -> str | None:
     if column.name == "trace_id":
         return cells.trace_link(value, value)
     if isinstance(column, models.JSONField):
-        return cells.json_block(value)
+        return cells.json_block(value, cells.value_url(row, column.name))
     if isinstance(column, models.DateTimeField):
         return format_html("{} · {}", cells.when(value), cells.exact(value))
     if isinstance(column, models.UUIDField) or column.name.endswith("sha256"):
         return cells.code(value)
     if isinstance(column, (models.DecimalField, models.IntegerField)) and not column.choices:
         return f"{value:,}"
+    if isinstance(value, str) and len(value) > LONG and not column.choices:
+        return cells.text_block(value, cells.value_url(row, column.name))
     return None

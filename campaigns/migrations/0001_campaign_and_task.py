@@ -1,9 +1,12 @@
 import datetime
 import re
 
+import django.contrib.postgres.indexes
+import django.contrib.postgres.operations
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
+import django.db.models.functions.text
 import django.db.models.lookups
 import pgtrigger.compiler
 import pgtrigger.migrations
@@ -26,6 +29,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        django.contrib.postgres.operations.TrigramExtension(),
         migrations.CreateModel(
             name="Campaign",
             fields=[
@@ -837,6 +841,31 @@ class Migration(migrations.Migration):
                 condition=models.Q(("lease_expires_at__isnull", False)),
                 fields=["lease_expires_at"],
                 name="idx_task_lease",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None), ("status__in", ["done", "failed"])),
+                fields=["status", "updated_at"],
+                name="idx_task_ended",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None), ("status__in", ["review", "done", "failed"])),
+                fields=["campaign", "status"],
+                name="idx_task_settled",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=django.contrib.postgres.indexes.GinIndex(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Upper("title"), name="gin_trgm_ops"
+                ),
+                name="idx_task_title",
             ),
         ),
         migrations.AddConstraint(

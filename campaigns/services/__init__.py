@@ -14,6 +14,7 @@ from campaigns.services.control import (
     resume_everything,
     stop_campaign,
 )
+from campaigns.services.operating import operate_task, possible_task_verbs, reassign_pending
 from campaigns.services.tasks import (
     complete_task,
     create_task,
@@ -37,8 +38,11 @@ __all__ = [
     "halt_campaign",
     "halt_everything",
     "heartbeat_task",
+    "operate_task",
     "pause_campaign",
+    "possible_task_verbs",
     "possible_verbs",
+    "reassign_pending",
     "release_task",
     "resume_campaign",
     "resume_due_campaigns",

@@ -1,20 +1,25 @@
-"""What a control verb would do right now, counted before anybody confirms it.
+"""What a verb would do right now, counted before anybody confirms it: for one campaign, for several, for everything.
 
 Words first: each row says what there is, what becomes of it in a word, and what that means. Posts and review items are
-reached through the campaign's own relations, because their app is a higher room.
+reached through the campaign's own relations, because their app is a higher room. Nothing is counted beyond `MOST`:
+whoever stops ten thousand tasks need not know how many more there are, and must not wait for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from campaigns.choices import CampaignVerb, TaskStatus
-from campaigns.models import Campaign
+from audit.admin.cells import clock
+from campaigns.choices import CampaignStatus, CampaignVerb, SystemVerb, TaskStatus
+from campaigns.models import Campaign, Task
 
 SOON = timedelta(hours=4)
+MOST = 10_000
 Fate = tuple[str, str, str]  # the word, its colour, what it means
 
 
@@ -28,7 +33,7 @@ class Consequence:
 
 @dataclass(frozen=True)
 class Counts:
-    """What is under way for a campaign."""
+    """What is under way."""
 
     in_progress: int
     agents: int
@@ -39,27 +44,57 @@ class Counts:
     overdue: int
     leaving: int  # with a publisher right now
     reviews: int
-    soon: datetime
+    campaigns: int = 1  # that are active
 
 
-def count(campaign: Campaign, now: datetime | None = None) -> Counts:
-    now = now or timezone.now()
-    soon = now + SOON
-    running = Q(status=TaskStatus.IN_PROGRESS)
-    tasks = campaign.tasks.open().aggregate(
-        in_progress=Count("pk", filter=running),
-        agents=Count("agent", filter=running, distinct=True),
-        pending=Count("pk", filter=Q(status=TaskStatus.PENDING)),
-        in_review=Count("pk", filter=Q(status=TaskStatus.REVIEW)),
-    )
-    waiting = Q(lease_id=None, hold=None)
-    posts = campaign.publish_records.queued().aggregate(
-        queued=Count("pk", filter=waiting),
-        due_soon=Count("pk", filter=waiting & Q(scheduled_for__gt=now, scheduled_for__lte=soon)),
-        leaving=Count("pk", filter=Q(lease_id__isnull=False)),
-    )
-    overdue = campaign.publish_records.overdue(now).count()
-    return Counts(**tasks, **posts, overdue=overdue, reviews=campaign.review_items.open().count(), soon=soon)
+def bounded(rows: QuerySet[Any]) -> int:
+    """How many there are, as far as anybody needs to know."""
+    return rows.order_by().values("pk")[: MOST + 1].count()
+
+
+class Counted(Subquery):
+    """How many rows the query has; it says itself where it ends."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
+def _rows(relation: str) -> Any:
+    """The rows of a higher room, found by the campaign's own relation to them."""
+    return Campaign._meta.get_field(relation).related_model._default_manager  # type: ignore[union-attr]
+
+
+def under_way(now: datetime, **of: Any) -> dict[str, QuerySet[Any]]:
+    """The queries that are counted, for everything or for the campaign that `of` names."""
+    tasks, posts = Task.objects.filter(deleted_at=None, **of), _rows("publish_records").filter(**of).queued()
+    running, waiting = tasks.filter(status=TaskStatus.IN_PROGRESS), posts.filter(lease_id=None, hold=None)
+    return {
+        "in_progress": running.values("pk"),
+        "agents": running.values("agent").distinct(),
+        "pending": tasks.filter(status=TaskStatus.PENDING).values("pk"),
+        "in_review": tasks.filter(status=TaskStatus.REVIEW).values("pk"),
+        "queued": waiting.values("pk"),
+        "due_soon": waiting.filter(scheduled_for__gt=now, scheduled_for__lte=now + SOON).values("pk"),
+        "overdue": posts.overdue(now).values("pk"),
+        "leaving": posts.filter(lease_id__isnull=False).values("pk"),
+        "reviews": _rows("review_items").filter(**of).open().values("pk"),
+    }
+
+
+def count_each(keys: Collection[UUID], now: datetime | None = None) -> dict[UUID, Counts]:
+    """What is under way for each of these campaigns, in one query however many they are."""
+    queries = under_way(now or timezone.now(), campaign=OuterRef("pk"))
+    counted = [Counted(rows.order_by()[: MOST + 1]) for rows in queries.values()]
+    found = Campaign.objects.filter(pk__in=keys).order_by().values_list("pk", *counted)
+    return {key: Counts(**dict(zip(queries, amounts, strict=True))) for key, *amounts in found}
+
+
+def count_together(now: datetime, **of: Any) -> Counts:
+    """What is under way for the campaigns that `of` names, as one; without it, for all there are."""
+    queries = under_way(now, **of)
+    active = Campaign.objects.filter(status=CampaignStatus.ACTIVE, deleted_at=None)
+    counted = {name: rows.order_by()[: MOST + 1].count() for name, rows in queries.items()}
+    return Counts(**counted, campaigns=active.count())
 
 
 GOES_ON: Fate = ("go on", "good", "nothing changes for them")
@@ -67,8 +102,10 @@ NOTHING_NEW: Fate = ("wait", "warn", "nobody can claim them until you resume")
 DECIDABLE: Fate = ("go on", "good", "people can still decide")
 MAY_APPEAR: Fate = ("may still appear", "info", "they are listed under “outcome unknown” until settled")
 IN_THE_WAY: Fate = ("in the way", "bad", "a campaign completes only when these are finished")
-HELD: Fate = ("held", "warn", "nothing leaves until you resume")
+HELD: Fate = ("held", "warn", "on resume you choose: publish now, spread out, or drop")
 HANDED_OUT: Fate = ("start", "good", "agents can claim them at once")
+CUT_OFF: Fate = ("cut off", "bad", "their leases end now; what they send later is refused (409)")
+LEAVE: Fate = ("leave", "good", "publishers take them when they are due; for the overdue you choose")
 
 FATES: dict[CampaignVerb, dict[str, Fate]] = {
     CampaignVerb.ACTIVATE: {
@@ -86,7 +123,7 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
         "reviews": DECIDABLE,
     },
     CampaignVerb.HALT: {
-        "in_progress": ("cut off", "bad", "cut off now; what is sent for them later is refused"),
+        "in_progress": CUT_OFF,
         "pending": NOTHING_NEW,
         "queued": HELD,
         "leaving": MAY_APPEAR,
@@ -95,7 +132,7 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
     CampaignVerb.RESUME: {
         "in_progress": GOES_ON,
         "pending": HANDED_OUT,
-        "queued": ("leave", "good", "publishers take them when they are due; for the overdue you choose"),
+        "queued": LEAVE,
         "leaving": GOES_ON,
         "reviews": DECIDABLE,
     },
@@ -115,34 +152,56 @@ FATES: dict[CampaignVerb, dict[str, Fate]] = {
         "reviews": ("withdrawn", "warn", "nobody needs to decide any more"),
     },
 }
-
-
-def _running(counts: Counts) -> str:
-    return f"{_many(counts.in_progress, 'task')} in progress at {_many(counts.agents, 'agent')}"
-
-
-def _queued(counts: Counts) -> str:
-    told = f"{_many(counts.queued, 'post')} queued"
-    if counts.due_soon:
-        told += f", {counts.due_soon} of them due before {counts.soon:%H:%M} UTC"
-    return f"{told}, {counts.overdue} due now" if counts.overdue else told
-
-
-def _many(amount: int, word: str) -> str:
-    return f"{amount:,} {word}{'' if amount == 1 else 's'}"
-
-
-WORDS: dict[str, Callable[[Counts], str]] = {
-    "in_progress": _running,
-    "pending": lambda counts: _many(counts.pending, "pending task"),
-    "in_review": lambda counts: f"{_many(counts.in_review, 'task')} in review",
-    "queued": _queued,
-    "leaving": lambda counts: f"{_many(counts.leaving, 'post')} with a publisher right now",
-    "reviews": lambda counts: f"{_many(counts.reviews, 'review')} open",
+SYSTEM_FATES: dict[SystemVerb, dict[str, Fate]] = {
+    SystemVerb.HALT: {
+        "campaigns": ("stay active", "warn", "each keeps its state; nothing of them is handed out or published"),
+        **FATES[CampaignVerb.HALT],
+    },
+    SystemVerb.RESUME: {
+        "campaigns": ("run again", "good", "what was paused or halted by itself stays so"),
+        **FATES[CampaignVerb.RESUME],
+    },
 }
 
 
+def how_many(amount: int) -> str:
+    return f"{MOST:,}+" if amount > MOST else f"{amount:,}"
+
+
+def many(amount: int, word: str) -> str:
+    """The amount and its word; of what was not counted to the end, how far it was."""
+    told = f"more than {MOST:,}" if amount > MOST else f"{amount:,}"
+    return f"{told} {word}{'' if amount == 1 else 's'}"
+
+
+def _running(counts: Counts, now: datetime) -> str:
+    return f"{many(counts.in_progress, 'task')} in progress at {many(counts.agents, 'agent')}"
+
+
+def _queued(counts: Counts, now: datetime) -> str:
+    told = f"{many(counts.queued, 'post')} queued"
+    if counts.due_soon:
+        told += f", {counts.due_soon:,} of them due before {clock(now + SOON)}"
+    return f"{told}, {counts.overdue:,} due now" if counts.overdue else told
+
+
+WORDS: dict[str, Callable[[Counts, datetime], str]] = {
+    "campaigns": lambda counts, now: many(counts.campaigns, "active campaign"),
+    "in_progress": _running,
+    "pending": lambda counts, now: many(counts.pending, "pending task"),
+    "in_review": lambda counts, now: f"{many(counts.in_review, 'task')} in review",
+    "queued": _queued,
+    "leaving": lambda counts, now: f"{many(counts.leaving, 'post')} with a publisher right now",
+    "reviews": lambda counts, now: f"{many(counts.reviews, 'review')} open",
+}
+
+
+def in_words(counts: Counts, fates: dict[str, Fate], now: datetime) -> list[Consequence]:
+    """A row for each kind of which there is something."""
+    return [Consequence(WORDS[kind](counts, now), *fate) for kind, fate in fates.items() if getattr(counts, kind)]
+
+
 def consequences(campaign: Campaign, verb: CampaignVerb, now: datetime | None = None) -> list[Consequence]:
-    """What there is under way, and what `verb` does to it; empty when nothing is."""
-    counts = count(campaign, now)
-    return [Consequence(WORDS[kind](counts), *fate) for kind, fate in FATES[verb].items() if getattr(counts, kind)]
+    """What there is under way for the campaign, and what `verb` does to it; empty when nothing is."""
+    now = now or timezone.now()
+    return in_words(count_each([campaign.pk], now)[campaign.pk], FATES[verb], now)

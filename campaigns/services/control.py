@@ -21,6 +21,7 @@ from audit.due import one_by_one
 from audit.errors import Conflict, Invalid, sqlstate, written
 from campaigns.choices import TASK_OPEN, VERB_FROM, Backlog, CampaignStatus, CampaignVerb, TaskStatus
 from campaigns.models import MOST_ATTEMPTS, Campaign, SystemControl, Task
+from campaigns.services.consequences import bounded, under_way
 from campaigns.services.locks import close_gate
 from campaigns.services.tasks import next_attempt
 
@@ -168,7 +169,7 @@ def resume_campaign(*, campaign_id: UUID, actor: Actor, reason: str, backlog: Ba
 
 def overdue(campaign: Campaign) -> int:
     """How many posts would leave at once if the campaign ran; a resume asks what becomes of them."""
-    return int(campaign.publish_records.overdue(timezone.now()).count())
+    return bounded(campaign.publish_records.overdue(timezone.now()))
 
 
 def _settle_backlog(campaigns: Iterable[Campaign], backlog: Backlog | str, reason: str) -> None:
@@ -262,6 +263,11 @@ def resume_everything(*, actor: Actor, reason: str, backlog: Backlog | str = "")
         running = Campaign.objects.filter(status=CampaignStatus.ACTIVE, publish_records__status="queued").distinct()
         _settle_backlog(running.order_by("pk"), backlog, reason)
         return _set(system, "resume", actor, reason, halted=False)
+
+
+def overdue_everywhere() -> int:
+    """How many posts would leave at once if everything ran: those of campaigns that are active themselves."""
+    return bounded(under_way(timezone.now(), campaign__status=CampaignStatus.ACTIVE)["overdue"])
 
 
 def _lock_system(verb: str, actor: Actor, reason: str) -> SystemControl:

@@ -148,14 +148,17 @@ def retry_task(*, task: Task, actor: Actor, feedback: str = "") -> Task | None:
     """
     if not task.tries_left or task.deleted_at is not None:
         return None
-    context = task.context
-    if feedback:
-        told = {"feedback": feedback}
-        context = {**context, **told} if isinstance(context, dict) else [*context, told]
+    context = told(task.context, feedback) if feedback else task.context
     delay = min(RETRY_DELAY * 2 ** min(task.attempt, 10), LONGEST_DELAY)
     with acting(actor):
         (retry,) = Task.objects.create_all([next_attempt(task, not_before=timezone.now() + delay, context=context)])
     return retry
+
+
+def told(context: Any, feedback: str) -> Any:
+    """What a worker is given, with what people said of the attempt before."""
+    said = {"feedback": feedback}
+    return {**context, **said} if isinstance(context, dict) else [*context, said]
 
 
 def next_attempt(task: Task, *, not_before: datetime | None = None, **changes: Any) -> Task:

@@ -5,13 +5,17 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.models import Notification
+from audit.admin.paging import count_up_to
 from campaigns.models import SystemControl
 from content.choices import Hold
 from content.models import PublishRecord, ReviewItem
+
+MOST = 999  # of what waits, in the frame
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Place:
     name: str
     url: str
     is_here: bool
-    waiting: int = 0
+    waiting: str = ""  # how much of it, when anything does
     says: str = ""  # what the number counts, for those who hear it
 
 
@@ -31,9 +35,10 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
         "",
         [
             ("Review desk", "content.reviewitem"),
+            ("Judges", ("calibration", "content.view_reviewdecision")),
             ("Campaigns", "campaigns.campaign"),
-            ("Publishing", "content.publishrecord"),
-            ("Agents", "agents.agent"),
+            ("Publishing", ("publishing", "content.view_publishrecord")),
+            ("Agents", ("agents", "agents.view_agent")),
             ("Metrics", "metrics.metricevent"),
             ("Archive", "metrics.metricarchive"),
             ("Audit", "audit.auditlog"),
@@ -45,11 +50,12 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
             ("Tasks", "campaigns.task"),
             ("Artifacts", "content.artifact"),
             ("Decisions", "content.reviewdecision"),
+            ("Posts", "content.publishrecord"),
+            ("Agent records", "agents.agent"),
             ("Videos", "content.videoasset"),
             ("Hourly sums", "metrics.metricrollup"),
             ("Running totals", "metrics.metriccounter"),
             ("Corrections", "metrics.metriccorrection"),
-            ("System control", "campaigns.systemcontrol"),
         ],
     ),
     (
@@ -85,19 +91,25 @@ def _may_see(request: HttpRequest, target: Target) -> bool:
     return target in registered and registered[target].has_view_permission(request)
 
 
-def _place(request: HttpRequest, name: str, target: Target, waiting: dict[str, tuple[int, str]]) -> Place:
+def _place(request: HttpRequest, name: str, target: Target, waiting: dict[str, tuple[str, str]]) -> Place:
     page = target[0] if isinstance(target, tuple) else f"{target.replace('.', '_')}_changelist"
     url = reverse(f"admin:{page}")
     return Place(name, url, request.path.startswith(url), *waiting.get(name, ()))
 
 
-def _waiting(request: HttpRequest) -> dict[str, tuple[int, str]]:
-    """What waits for somebody; each number is answered by an index."""
-    unknown = PublishRecord.objects.queued().filter(hold=Hold.OUTCOME_UNKNOWN).count()
+def _waiting(request: HttpRequest) -> dict[str, tuple[str, str]]:
+    """What waits for somebody; each number is answered by the beginning of an index, since every page asks."""
+    unknown = PublishRecord.objects.queued().filter(hold=Hold.OUTCOME_UNKNOWN)
     return {
-        "Review desk": (ReviewItem.objects.open().count(), "waiting"),
-        "Publishing": (unknown, "outcome unknown"),
+        "Review desk": (_counted(ReviewItem.objects.open()), "waiting"),
+        "Publishing": (_counted(unknown), "outcome unknown"),
     }
+
+
+def _counted(rows: "QuerySet[Any]") -> str:
+    """Whoever has this much before them does not ask how much more."""
+    amount = count_up_to(rows, MOST)
+    return f"{MOST}+" if amount > MOST else str(amount or "")
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -110,5 +122,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "places": shown,
         "here": next((place.name for _, entries in shown for place in entries if place.is_here), ""),
         "system": SystemControl.objects.select_related("controlled_by").first(),
-        "unread": Notification.objects.filter(user=request.user.pk, is_read=False).count(),
+        "unread": unread(request),
     }
+
+
+def unread(request: HttpRequest) -> str:
+    """How much this person has been told of and not yet looked at."""
+    return _counted(Notification.objects.filter(user=request.user.pk, is_read=False))

@@ -51,10 +51,11 @@ class UnknownIn(LeaseIn):
 @router.post("posts/claim", response=ClaimedPostsOut, auth=PUBLISHER)
 @patient
 def claim(request: ApiRequest, body: ClaimPostsIn) -> dict[str, Any]:
-    """Take posts for one platform that are approved and due, on campaigns that run now."""
+    """Take posts for one platform that are approved and due, on campaigns that run now. Inactive agents get none."""
     posts = claim_posts(
         platform=body.platform.strip().lower(),
         actor=actor_of(request),
+        agent=request.auth.agent,
         limit=body.limit,
         lease_seconds=body.lease_seconds,
     )

@@ -947,6 +947,14 @@ class Migration(migrations.Migration):
             model_name="reviewdecision",
             index=models.Index(fields=["reviewer_type"], name="idx_review_reviewer_type"),
         ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(fields=["created_at", "review_id"], name="idx_review_created"),
+        ),
+        migrations.AddIndex(
+            model_name="reviewdecision",
+            index=models.Index(fields=["reviewer_id", "created_at"], name="idx_review_person"),
+        ),
         migrations.AddConstraint(
             model_name="reviewdecision",
             constraint=models.CheckConstraint(
@@ -1133,6 +1141,28 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="publishrecord",
             index=models.Index(
+                condition=models.Q(("platform_post_id__isnull", False)),
+                fields=["platform_post_id"],
+                name="idx_publish_post",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("adopted", True)), fields=["created_at", "publish_id"], name="idx_publish_adopted"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("status__in", ["published", "failed"])),
+                fields=["campaign", "status"],
+                name="idx_publish_settled",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
                 models.F("platform"),
                 models.F("campaign_id"),
                 django.db.models.functions.comparison.Coalesce("scheduled_for", "created_at"),
@@ -1146,6 +1176,28 @@ class Migration(migrations.Migration):
                 condition=models.Q(("lease_expires_at__isnull", False)),
                 fields=["lease_expires_at"],
                 name="idx_publish_lease",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("hold", "outcome_unknown"), ("status", "queued")),
+                fields=["updated_at"],
+                name="idx_publish_unknown",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("status", "failed")), fields=["updated_at"], name="idx_publish_failed"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="publishrecord",
+            index=models.Index(
+                condition=models.Q(("platform_post_id__isnull", False), ("status", "failed")),
+                fields=["platform_post_id"],
+                name="idx_publish_evidence",
             ),
         ),
         migrations.AddConstraint(
@@ -1446,11 +1498,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="reviewitem",
+            index=models.Index(
+                condition=models.Q(("status", "open")),
+                fields=["due_at", "reason", "opened_at"],
+                name="idx_review_item_waiting",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="reviewitem",
             index=models.Index(fields=["task"], name="idx_review_item_task"),
         ),
         migrations.AddIndex(
             model_name="reviewitem",
-            index=models.Index(fields=["campaign"], name="idx_review_item_campaign"),
+            index=models.Index(fields=["campaign", "status"], name="idx_review_item_campaign"),
         ),
         migrations.AddConstraint(
             model_name="reviewitem",
@@ -1542,8 +1602,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_insert",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="de1219f6f0120d9699d70ee4b4832896a534143d",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'create', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes('{}'::jsonb, to_jsonb(n), ARRAY[]::text[], ARRAY['claimed_until', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="35b53ed2c9b80a3e649a26f9a1bd18d9f05fb4b7",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -1559,8 +1619,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="audit_update",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
-                    hash="a217e60640861457da9b877e15c3c70fdcce17fe",
+                    func="\n            IF current_user = 'gatehouse_app' THEN\n                RETURN NULL;\n            END IF;\n            INSERT INTO audit_log (trace_id, actor_type, actor_id, entity_type, entity_id, action, tool_name, severity,\n                                   campaign_id, changes, created_at)\n            SELECT n_task.trace_id, 'system', 'sql:' || session_user, 'review_item', n.review_item_id::text, 'update', 'sql',\n                   'info', n.campaign_id, c.changes, clock_timestamp()\n            FROM new_rows n JOIN old_rows o ON o.review_item_id = n.review_item_id LEFT JOIN \"task\" n_task ON n_task.task_id = n.task_id\n            CROSS JOIN LATERAL (SELECT audit_changes(to_jsonb(o), to_jsonb(n), ARRAY[]::text[], ARRAY['claimed_until', 'updated_at']::text[]) AS changes) c\n            WHERE c.changes IS NOT NULL;\n            RETURN NULL;\n        ",
+                    hash="3d9e79dcf490a300f0690394888f3f74f0a0baac",
                     ignore_func_name="SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="UPDATE",
@@ -1597,6 +1657,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="videoasset",
             index=models.Index(fields=["status"], name="idx_video_asset_status"),
+        ),
+        migrations.AddIndex(
+            model_name="videoasset",
+            index=models.Index(fields=["created_at", "video_asset_id"], name="idx_video_asset_created"),
         ),
         migrations.AddConstraint(
             model_name="videoasset",

@@ -14,6 +14,7 @@ from audit.base import (
     Sha256Field,
     UpdatedAtField,
     at_least,
+    called,
     json_shaped,
     one_of,
     sha256_shaped,
@@ -131,8 +132,9 @@ class VideoAsset(AuditedModel):
             models.Index(fields=["agent"], name="idx_video_asset_agent"),
             models.Index(fields=["task"], name="idx_video_asset_task"),
             models.Index(fields=["status"], name="idx_video_asset_status"),
+            models.Index(fields=["created_at", "video_asset_id"], name="idx_video_asset_created"),
         ]
         triggers = [*MUTABLE, Transitions(initial=VIDEO_INITIAL, transitions=VIDEO_TRANSITIONS)]
 
     def __str__(self) -> str:
-        return f"{self.platform} video by {self.agent_id}"
+        return f"{called(self.platform)} video by {self.agent_id}"

@@ -16,6 +16,7 @@ from audit.base import (
     Sha256Field,
     UpdatedAtField,
     at_least,
+    called,
     one_of,
     sha256_shaped,
     times_within_reach,
@@ -163,6 +164,17 @@ class PublishRecord(AuditedModel):
             models.Index(fields=["published_at"], name="idx_publish_time"),
             models.Index(fields=["artifact"], name="idx_publish_artifact"),
             models.Index(fields=["created_at", "publish_id"], name="idx_publish_created"),
+            # A post by the id that people paste, without its platform; and the few that were adopted.
+            models.Index(
+                fields=["platform_post_id"], name="idx_publish_post", condition=Q(platform_post_id__isnull=False)
+            ),
+            models.Index(fields=["created_at", "publish_id"], name="idx_publish_adopted", condition=Q(adopted=True)),
+            # What became of a campaign's posts, counted on its page. No claim touches it.
+            models.Index(
+                fields=["campaign", "status"],
+                name="idx_publish_settled",
+                condition=Q(status__in=[PublishStatus.PUBLISHED, PublishStatus.FAILED]),
+            ),
             # What a publisher is handed next, campaign by campaign.
             models.Index(
                 F("platform"),
@@ -173,6 +185,19 @@ class PublishRecord(AuditedModel):
             ),
             models.Index(
                 fields=["lease_expires_at"], name="idx_publish_lease", condition=Q(lease_expires_at__isnull=False)
+            ),
+            # What wants a person: counted on every page of the console.
+            models.Index(
+                fields=["updated_at"],
+                name="idx_publish_unknown",
+                condition=Q(status=PublishStatus.QUEUED, hold=Hold.OUTCOME_UNKNOWN),
+            ),
+            models.Index(fields=["updated_at"], name="idx_publish_failed", condition=Q(status=PublishStatus.FAILED)),
+            # The ids that failed tries keep as evidence, for whoever searches by one.
+            models.Index(
+                fields=["platform_post_id"],
+                name="idx_publish_evidence",
+                condition=Q(status=PublishStatus.FAILED, platform_post_id__isnull=False),
             ),
         ]
         triggers = [
@@ -272,4 +297,4 @@ class PublishRecord(AuditedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.platform} {self.platform_post_id or self.get_status_display()}"
+        return called(f"{self.platform} {self.platform_post_id or self.get_status_display()}")

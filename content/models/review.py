@@ -4,9 +4,10 @@ import pgtrigger
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.models import PersonKey
+from accounts.models import PersonKey, User
 from agents.models import Agent
 from audit.base import (
     AuditedModel,
@@ -16,6 +17,7 @@ from audit.base import (
     IdField,
     Sha256Field,
     UpdatedAtField,
+    called,
     json_shaped,
     one_of,
     sha256_shaped,
@@ -81,6 +83,10 @@ class ReviewDecision(AuditedModel):
             models.Index(fields=["artifact"], name="idx_review_artifact"),
             models.Index(fields=["decision"], name="idx_review_decision"),
             models.Index(fields=["reviewer_type"], name="idx_review_reviewer_type"),
+            # The newest decisions: the list of them, and how often people agree with judges of late.
+            models.Index(fields=["created_at", "review_id"], name="idx_review_created"),
+            # Who decided what: a person today, and what they can still take back; a judge when somebody searches.
+            models.Index(fields=["reviewer_id", "created_at"], name="idx_review_person"),
         ]
         triggers = [
             *IMMUTABLE,
@@ -112,12 +118,17 @@ class ReviewDecision(AuditedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.decision} by {self.reviewer_id or self.reviewer_type}"
+        return called(f"{self.decision} by {self.reviewer_id or self.reviewer_type}")
 
 
 class ReviewItemQuerySet(AuditedQuerySet["ReviewItem"]):
     def open(self) -> "ReviewItemQuerySet":
         return self.filter(status=ReviewItemStatus.OPEN)
+
+    def free_for(self, person: User) -> "ReviewItemQuerySet":
+        """What nobody else holds."""
+        held = Q(claimed_by__isnull=False, claimed_until__gt=Now()) & ~Q(claimed_by=person)
+        return self.exclude(held)
 
     def withdraw(self, action: str) -> "list[ReviewItem]":
         return self.open().change(action, status=ReviewItemStatus.WITHDRAWN, claimed_by=None, claimed_until=None)
@@ -152,7 +163,13 @@ class ReviewItem(AuditedModel):
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
 
-    audit = AuditSpec(EntityType.REVIEW_ITEM, trace="task__trace_id", campaign="campaign_id")
+    audit = AuditSpec(
+        EntityType.REVIEW_ITEM,
+        trace="task__trace_id",
+        campaign="campaign_id",
+        # Renewed every minute while somebody reads: who claimed it, and who let it go, is told once.
+        ignore=frozenset({"updated_at", "claimed_until"}),
+    )
     objects = ReviewItemQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
@@ -178,8 +195,14 @@ class ReviewItem(AuditedModel):
             models.Index(
                 F("risk").desc(), F("due_at"), name="idx_review_item_open", condition=Q(status=ReviewItemStatus.OPEN)
             ),
+            # What waits, and what is overdue, counted by reason and age.
+            models.Index(
+                fields=["due_at", "reason", "opened_at"],
+                name="idx_review_item_waiting",
+                condition=Q(status=ReviewItemStatus.OPEN),
+            ),
             models.Index(fields=["task"], name="idx_review_item_task"),
-            models.Index(fields=["campaign"], name="idx_review_item_campaign"),
+            models.Index(fields=["campaign", "status"], name="idx_review_item_campaign"),
         ]
         triggers = [*MUTABLE, Transitions(initial=REVIEW_ITEM_INITIAL, transitions=REVIEW_ITEM_TRANSITIONS)]
 
@@ -189,6 +212,11 @@ class ReviewItem(AuditedModel):
     @property
     def is_open(self) -> bool:
         return self.status == ReviewItemStatus.OPEN
+
+    def held_by_other(self, person: User) -> bool:
+        """Whether somebody else is looking at it now."""
+        until = self.claimed_until
+        return until is not None and until > timezone.now() and self.claimed_by_id not in (None, person.pk)
 
     @property
     def is_overdue(self) -> bool:

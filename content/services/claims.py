@@ -41,6 +41,8 @@ CLAIM_POSTS = f"""
         SELECT p.publish_id, p.campaign_id, k.due
         FROM candidates k JOIN publish_record p USING (publish_id)
         WHERE p.status = 'queued' AND p.hold IS NULL AND p.lease_id IS NULL
+          AND (%(agent)s::text IS NULL OR EXISTS (
+              SELECT FROM agent WHERE agent_id = %(agent)s AND status = 'active'))
         ORDER BY k.due, k.publish_id LIMIT %(limit)s
         FOR UPDATE OF p SKIP LOCKED
     ), ready AS MATERIALIZED (
@@ -57,10 +59,16 @@ CLAIM_POSTS = f"""
 """
 
 
-def claim_posts(*, platform: str, actor: Actor, limit: int = 1, lease_seconds: int = 300) -> list[PublishRecord]:
-    """Hand out posts for one platform that may leave now, those due first; each to one publisher only."""
+def claim_posts(
+    *, platform: str, actor: Actor, agent: Agent | None = None, limit: int = 1, lease_seconds: int = 300
+) -> list[PublishRecord]:
+    """Hand out posts for one platform that may leave now, those due first; each to one publisher only.
+
+    `agent` is the one that publishes, where it is known: one that is not active is given nothing.
+    """
     parameters = {
         "platform": platform,
+        "agent": agent.pk if agent else None,
         "limit": limit,
         "look": 16 * limit + 64,  # others may be taking the first ones right now
         "lease": timedelta(seconds=lease_seconds),

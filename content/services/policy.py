@@ -24,12 +24,14 @@ class ReviewPolicy:
     blind_share: the share, from 0 to 1, of what would be published so that people see all the same, without the judge.
     due_minutes: how long people have for an item.
     judge_minutes: how long judges have before people are asked in their place.
+    reasons: what people often say when they decide; the first nine are a key away at the review desk.
     """
 
     approve_threshold: Decimal = Decimal("0.850")
     blind_share: Decimal = Decimal("0.050")
     due_minutes: int = 240
     judge_minutes: int = 30
+    reasons: tuple[str, ...] = ("factual error", "tone", "policy", "rights", "quality")
 
     @classmethod
     def of(cls, campaign: Campaign) -> "ReviewPolicy":
@@ -46,12 +48,25 @@ class ReviewPolicy:
             value = given.get(name)
             return int(str(value).split(".")[0]) if _within(value, 1, MINUTES_A_YEAR) else getattr(cls, name)
 
-        return cls(share("approve_threshold"), share("blind_share"), minutes("due_minutes"), minutes("judge_minutes"))
+        return cls(
+            approve_threshold=share("approve_threshold"),
+            blind_share=share("blind_share"),
+            due_minutes=minutes("due_minutes"),
+            judge_minutes=minutes("judge_minutes"),
+            reasons=_texts(given.get("reasons")) or cls.reasons,
+        )
 
     def draws(self, artifact: Artifact) -> bool:
         """Whether the artifact belongs to the blind sample: by a hash of its id, so that anybody can draw it again."""
         place = int.from_bytes(hashlib.sha256(artifact.pk.bytes).digest()[:4], "big")
         return place < self.blind_share * 2**32
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """The texts of a list, each once; nothing of what is not a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        return ()
+    return tuple(dict.fromkeys(text.strip() for text in value if text.strip()))
 
 
 def _within(value: object, low: float, high: float) -> bool:

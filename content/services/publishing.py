@@ -6,7 +6,6 @@ post whose publisher went silent, or does not know, may be out: it is held until
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -16,16 +15,14 @@ from audit.base import rule_in_words
 from audit.choices import EntityType
 from audit.context import Actor, acting
 from audit.due import one_by_one
-from audit.errors import Conflict, Invalid, TooLate, written
+from audit.errors import Conflict, TooLate, written
 from audit.models import AuditLog
-from campaigns.choices import CAMPAIGN_FINAL
 from campaigns.services.locks import present_epoch, share_campaign
-from campaigns.services.tasks import RETRY_DELAY
-from content.choices import PUBLISHABLE, DisclosureLevel, Hold, Outcome, PublishStatus
+from campaigns.services.tasks import LONGEST_DELAY, RETRY_DELAY
+from content.choices import PUBLISHABLE, DisclosureLevel, Hold, PublishStatus
 from content.models import PublishRecord, ReviewDecision
 from content.models.publishing import PublishRecordQuerySet
 
-PERMISSION = "content.settle_publishrecord"
 MOST_TRIES = 3
 FREE: dict[str, Any] = {"lease_id": None, "lease_expires_at": None}
 HELD: dict[str, Any] = {"hold": Hold.OUTCOME_UNKNOWN, **FREE}
@@ -85,7 +82,7 @@ def _change_leased(record: PublishRecord, action: str, actor: Actor, **values: A
         with transaction.atomic(), acting(actor):
             changed = leased(record).change(action, **values)
     except IntegrityError as refused:  # the database's last word: an approval that no longer stands, an id twice
-        raise Conflict(_sentence(refused)) from None
+        raise Conflict(sentence(refused)) from None
     if changed:
         return changed[0]
     now = PublishRecord.objects.get(pk=record.pk)
@@ -131,7 +128,7 @@ def publish_succeeded(
             published_at=published_at,
         )
     except Conflict as late:
-        if not _keep_evidence(record, actor, platform_post_id, f"Reported as published: {late.sentence}"):
+        if not _keep_evidence(record, actor, platform_post_id, "Its publisher reported it as published, but too late."):
             raise
         raise TooLate(f"{late.sentence} The post’s id is kept for a person to look at.") from None
 
@@ -143,11 +140,13 @@ def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, e
     Nothing of it leaves any more until a person has looked: neither this try nor the one that follows it.
     """
     share_campaign(record.campaign_id)
-    tries = _tries(record)
+    tries = tries_of(record)
     list(tries.order_by("pk").select_for_update(of=("self",)))  # a try that is planned at this moment is seen after it
     now = tries.exclude(status=PublishStatus.PUBLISHED).filter(pk=record.pk, platform_post_id=None).first()
     if now is None or not _had(record):
         return False
+    if now.error and now.hold:  # why it was held comes first, and what was told since after it
+        error = f"{now.error} {error}"
     with acting(actor):
         if now.status == PublishStatus.FAILED:
             now.change("evidence", platform_post_id=platform_post_id)
@@ -162,7 +161,7 @@ def _keep_evidence(record: PublishRecord, actor: Actor, platform_post_id: str, e
     return True
 
 
-def _tries(record: PublishRecord) -> PublishRecordQuerySet:
+def tries_of(record: PublishRecord) -> PublishRecordQuerySet:
     """All tries to bring the record's artifact to its platform, this one among them."""
     tries: PublishRecordQuerySet = PublishRecord.objects.filter(
         artifact_id=record.artifact_id, platform=record.platform
@@ -176,7 +175,7 @@ def _had(record: PublishRecord) -> bool:
     return claims.filter(changes__lease_id__1=str(record.lease_id)).exists()
 
 
-def _sentence(refused: IntegrityError) -> str:
+def sentence(refused: IntegrityError) -> str:
     """What the database says, in words for people."""
     return rule_in_words(refused) or f"The post cannot be settled so: {str(refused).splitlines()[0]}."
 
@@ -188,17 +187,22 @@ def publish_failed(
     """The post did not appear, and will not. Returns it, and the next try when there is one."""
     error = written(error, "Say what went wrong: whoever looks at this post will ask.")
     failed = _change_leased(record, "fail", actor, status=PublishStatus.FAILED, error=error)
-    return failed, _next_try(failed, actor) if retryable and failed.attempt + 1 < MOST_TRIES else None
+    return failed, next_try(failed, actor) if retryable and failed.attempt + 1 < MOST_TRIES else None
 
 
-def _next_try(failed: PublishRecord, actor: Actor) -> PublishRecord:
-    delay = RETRY_DELAY * 2 ** min(failed.attempt, 10)
+def next_try(
+    failed: PublishRecord, actor: Actor, *, attempt: int | None = None, scheduled_for: datetime | None = None
+) -> PublishRecord:
+    """The try that follows, a row of its own: by itself after a delay, or as an operator asks for it."""
+    if attempt is None:
+        attempt = failed.attempt + 1
+        scheduled_for = timezone.now() + min(RETRY_DELAY * 2 ** min(failed.attempt, 10), LONGEST_DELAY)
     kept = ("campaign_id", "artifact_id", "platform", "disclosure_level", "decision_id", "content_sha256")
     again = PublishRecord(
         **{name: getattr(failed, name) for name in kept},
         status=PublishStatus.QUEUED,
-        attempt=failed.attempt + 1,
-        scheduled_for=timezone.now() + delay,
+        attempt=attempt,
+        scheduled_for=scheduled_for,
     )
     with acting(actor):
         (created,) = PublishRecord.objects.create_all([again], action="queue")
@@ -221,57 +225,3 @@ def hold_expired_posts(*, actor: Actor) -> int:
         return bool(expired.filter(pk=record.pk, lease_id=record.lease_id).mark_unknown("expire", error))
 
     return one_by_one(expired.order_by("lease_expires_at"), hold, actor)
-
-
-@transaction.atomic
-def settle_unknown_post(
-    *,
-    publish_id: UUID,
-    outcome: str,
-    actor: Actor,
-    reason: str,
-    platform_post_id: str = "",
-    published_at: datetime | None = None,
-) -> PublishRecord:
-    """A person has looked: the post is out, or is to be tried again, or dropped. Returns it as it then is.
-
-    `platform_post_id` is the post that was found; to try again what a publisher has reported, the one that is gone.
-    """
-    if actor.person is None:
-        raise Invalid("Only a person settles what became of a post whose outcome is unknown.")
-    actor.require(PERMISSION, to="settle posts whose outcome is unknown")
-    missing = f"Say how you know, and choose one of: {', '.join(Outcome.values)}."
-    reason = written(reason, missing)
-    if outcome not in Outcome.values:
-        raise Invalid(missing)
-    record = PublishRecord.objects.filter(pk=publish_id).first()
-    if record is None:
-        raise Invalid("There is no such post.")
-    if share_campaign(record.campaign_id) in CAMPAIGN_FINAL and outcome == Outcome.RETRY:
-        raise Conflict(f"Campaign “{record.campaign}” has ended; nothing of it is tried again.")
-    values: dict[str, Any] = {"status": PublishStatus.FAILED, "error": reason}
-    if outcome == Outcome.PUBLISHED:
-        post_id = platform_post_id.strip() or record.platform_post_id
-        if not post_id:
-            raise Invalid("Give the platform's id of the post that you found.")
-        values = {"status": PublishStatus.PUBLISHED, "platform_post_id": post_id}
-        values["published_at"] = published_at or record.claimed_at or timezone.now()
-    unknown = PublishRecord.objects.queued().filter(pk=publish_id, hold=Hold.OUTCOME_UNKNOWN)
-    try:
-        with transaction.atomic(), acting(actor):
-            settled = unknown.change(outcome, hold=None, **values)
-    except IntegrityError as refused:
-        raise Conflict(_sentence(refused)) from None
-    if not settled:
-        raise Conflict("The outcome of this post is not unknown (any more); nothing was changed.")
-    if outcome == Outcome.RETRY:
-        if (told := _told(record)) and platform_post_id.strip() not in told:
-            raise Conflict(f"It was reported as published: {', '.join(told)}. Name that id if the post is gone.")
-        _next_try(settled[0], actor)
-    return settled[0]
-
-
-def _told(record: PublishRecord) -> list[str]:
-    """The ids under which any try of this post was reported; it may have come in while the person looked."""
-    told = _tries(record).exclude(platform_post_id=None).order_by("created_at")
-    return [str(post_id) for post_id in told.values_list("platform_post_id", flat=True)]

@@ -27,6 +27,8 @@ from content.choices import (
     ReviewReason,
 )
 from content.models import Artifact, ReviewDecision, ReviewItem
+from content.services.duties import ADMINISTRATORS, check_duties
+from content.services.happened import what_changed, what_happened, who_holds
 from content.services.policy import ReviewPolicy, undo_time
 from content.services.publishing import queue_posts
 from content.services.settlement import lock_item
@@ -64,21 +66,23 @@ def decide_review_item(
     actor: Actor,
     seen_version: int | None = None,
     seen_sha256: str = "",
+    escalate_to_administrators: bool = False,
 ) -> ReviewDecision:
     """A person's decision on what waits for one. Two at once: the row lock lets one win, the other is told who did.
 
-    `seen_version` and `seen_sha256` are what the person had on the screen; when they are no longer true, nothing
-    happens and the person is told. Reasons are required to reject and to escalate.
+    `seen_version` and `seen_sha256` are what the person had on the screen; when they are no longer true, or somebody
+    else has claimed the item, nothing happens and the person is told. Reasons are required to reject and to escalate.
+    An escalation asks another person, or the Administrators; what was escalated before goes to the Administrators.
     """
     person = actor.person
     if person is None:
         raise NotAllowed("Only a person decides what waits for a person.")
     actor.require(PERMISSION, to="decide what waits for a person")
     verdict = decision_named(decision)
-    reasons = _usable(verdict, reasons)
+    reasons = usable_reasons(verdict, reasons)
     task, item = lock_item(item_id)
-    _check_current(item, task, seen_version, seen_sha256)
-    _check_duties(item, task, verdict, actor)
+    _check_current(item, task, person, seen_version, seen_sha256)
+    check_duties(item, verdict, person)
     with acting(actor):
         (decided,) = ReviewDecision.objects.create_all(
             [
@@ -110,11 +114,12 @@ def decide_review_item(
         if verdict == Decision.APPROVE:
             queue_posts(decision=decided, actor=actor, scheduled_for=decided.created_at + undo_time())
         elif verdict == Decision.ESCALATE:
-            open_review_item(artifact=item.artifact, reason=ReviewReason.ESCALATED, risk=item.risk, level=2)
+            level = ADMINISTRATORS if escalate_to_administrators or item.level > 1 else 2
+            open_review_item(artifact=item.artifact, reason=ReviewReason.ESCALATED, risk=item.risk, level=level)
     return decided
 
 
-def _usable(decision: Decision, reasons: Sequence[str]) -> list[str]:
+def usable_reasons(decision: Decision, reasons: Sequence[str]) -> list[str]:
     given = [reason.strip() for reason in reasons if reason.strip()]
     if any("\x00" in reason for reason in given):
         raise Invalid("A reason contains a character that cannot be stored (NUL).")
@@ -123,49 +128,16 @@ def _usable(decision: Decision, reasons: Sequence[str]) -> list[str]:
     return given
 
 
-def _check_current(item: ReviewItem, task: Task, seen_version: int | None, seen_sha256: str) -> None:
-    """The item is open, and still what the person saw."""
+def _check_current(item: ReviewItem, task: Task, person: User, seen_version: int | None, seen_sha256: str) -> None:
+    """The item is open, nobody else's, and still what the person saw."""
     if not item.is_open:
-        raise Conflict(f"Too late: {_what_happened(item)}. Nothing of yours was recorded.")
+        raise Conflict(f"Too late: {what_happened(item)}. Nothing of yours was recorded.")
     if task.status != TaskStatus.REVIEW:
         raise Conflict(f"Task “{task}” is {task.get_status_display()}; it is not waiting for a decision.")
     if seen_version not in (None, item.version) or seen_sha256 not in ("", item.artifact.content_sha256):
-        raise Conflict("This item has changed since you opened it. Look at it again, then decide.")
-
-
-def _what_happened(item: ReviewItem) -> str:
-    if item.decision is None:
-        return f"this item was {item.get_status_display()}"
-    return (
-        f"{reviewer_name(item.decision)} decided to {item.decision.decision} it at {item.decision.created_at:%H:%M} UTC"
-    )
-
-
-def reviewer_name(decision: ReviewDecision) -> str:
-    """Who decided, as people know them."""
-    if decision.reviewer_id and decision.reviewer_id.startswith("user:"):
-        person = User.objects.filter(pk=decision.reviewer_id.removeprefix("user:")).first()
-        return str(person) if person else "somebody"
-    return decision.reviewer_id or "a judge"
-
-
-def _check_duties(item: ReviewItem, task: Task, decision: Decision, actor: Actor) -> None:
-    """Separation of duties, under the item's lock: not the maker, and nobody twice on one artifact."""
-    if decision == Decision.APPROVE and actor.person.pk in task.makers():
-        raise NotAllowed("You planned this work or answer for the agent that made it, so somebody else approves it.")
-    if decision == Decision.APPROVE and not item.artifact.has_known_content:
-        raise Conflict(
-            "Nobody gave the hash of this content, so what you see is not certainly what would be posted. "
-            "Reject it, and ask its maker for the content itself."
-        )
-    earlier = ReviewDecision.objects.filter(
-        artifact=item.artifact,
-        reviewer_id=actor.id,
-        review_items__undone_at=None,
-        review_items__status=ReviewItemStatus.DECIDED,
-    )
-    if item.level > 1 and earlier.exists():
-        raise NotAllowed("You have decided on this already; an escalated item wants another person.")
+        raise Conflict(f"{what_changed(item)} Look at it again, then decide.")
+    if item.held_by_other(person):
+        raise Conflict(f"{who_holds(item)}. Nothing of yours was recorded.")
 
 
 @transaction.atomic

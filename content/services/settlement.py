@@ -26,7 +26,9 @@ def lock_item(item_id: UUID) -> tuple[Task, ReviewItem]:
     share_campaign(plain.campaign_id)
     task = Task.objects.select_for_update(of=("self",)).select_related("agent").get(pk=plain.task_id)
     items = ReviewItem.objects.select_for_update(of=("self",)).select_related("artifact__campaign", "decision")
-    return task, items.get(pk=item_id)
+    item = items.get(pk=item_id)
+    item.task = task
+    return task, item
 
 
 def finish_when_all_approved(task: Task, now: datetime) -> bool:

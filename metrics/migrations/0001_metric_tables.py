@@ -681,6 +681,10 @@ class Migration(migrations.Migration):
             model_name="metricrollup",
             index=models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
         ),
+        migrations.AddIndex(
+            model_name="metricrollup",
+            index=models.Index(fields=["bucket"], name="idx_rollup_bucket"),
+        ),
         migrations.AddConstraint(
             model_name="metricrollup",
             constraint=models.CheckConstraint(

@@ -60,18 +60,4 @@
             delete form.dataset.sent;
         }
     });
-
-    // The pickers hide the field that their label names.
-    window.django?.jQuery?.(() => {
-        for (const field of document.querySelectorAll("select.admin-autocomplete")) {
-            const label = document.querySelector(`label[for="${field.id}"]`);
-            const picker = field.nextElementSibling;
-            if (label && picker) {
-                label.id = `${field.id}_label`;
-                const shown = picker.querySelector("[role=textbox]");
-                shown?.setAttribute("aria-labelledby", label.id);
-                picker.querySelector("[role=combobox]")?.setAttribute("aria-labelledby", `${label.id} ${shown?.id}`);
-            }
-        }
-    });
 }

@@ -243,7 +243,7 @@ def test_the_page_loaded_again_makes_no_second_token_and_shows_none(administrato
         ({"role": ""}, "This field is required"),
         ({"role": "root"}, "Select a valid choice"),
         ({"role": "judge"}, "A judge&#x27;s token is bound to its agent"),
-        ({"agent": "nobody"}, "Select a valid choice"),
+        ({"agent": "nobody"}, "Nothing is called “nobody” here"),
         ({"agent": "old-one"}, "Agent “old-one” is retired"),
         ({"expires_at": "2020-01-01T10:00"}, "would have expired already"),
         ({"expires_at": "9999-12-31T23:00"}, "before the year 9999 ends"),

@@ -10,7 +10,9 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("module", "sections"), [("benchmarks.claims", 4), ("benchmarks.api", 1)])
+@pytest.mark.parametrize(
+    ("module", "sections"), [("benchmarks.claims", 4), ("benchmarks.api", 1), ("benchmarks.pages", 1)]
+)
 def test_a_quick_run_measures_everything_and_leaves_nothing(tmp_path: Path, module: str, sections: int) -> None:
     results = tmp_path / "results.json"
     command = [sys.executable, "-m", module, "--quick", "--json", str(results)]

@@ -53,7 +53,8 @@ def test_everything_that_is_due_is_done_and_told(settings) -> None:
     settings.REVIEW_UNDO_SECONDS = 0
     assert run() == (
         "campaigns resumed: 1, tasks of silent workers failed: 1, posts of silent publishers held: 1,"
-        " put before people for want of a judge: 1, reviews found overdue: 1, decisions settled: 1."
+        " put before people for want of a judge: 1, reviews found overdue: 1, decisions settled: 1,"
+        " notifications made: 2, e-mails sent: 2."
     )
     assert run() == ""
     assert CronJob.objects.get(name="run_due").said == "Nothing was due."

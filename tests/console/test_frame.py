@@ -7,7 +7,6 @@ from django.urls import reverse
 from audit import trace as trace_module
 from audit.admin.entries import Entry
 from audit.models import AuditLog
-from config.console.search import post_ids
 from config.groups import AUDITOR, OPERATOR, REVIEWER
 from tests import factories
 from tests.console.test_large_tables import entries
@@ -202,41 +201,6 @@ def test_a_trace_with_odd_rows_from_plain_sql_still_shows(sign_in) -> None:
     answer = sign_in(AUDITOR).get(reverse("admin:trace", args=["cd" * 16]))
     assert answer.status_code == 200
     assert sign_in(AUDITOR).get("/admin/audit/auditlog/").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "query", ["meskel", "Caption", "writer-4", "7291", "https://www.tiktok.com/@x/video/7291?a=1", "x?v=7291"]
-)
-def test_the_search_finds_what_people_have_in_hand(sign_in, query) -> None:
-    campaign = factories.make_campaign(name="Meskel launch")
-    factories.published_post(
-        "7291", campaign=campaign, title="Caption: bonfire", agent=factories.make_agent("writer-4")
-    )
-    answer = sign_in(REVIEWER).get("/admin/search/", {"q": query})
-    assert answer.status_code == 200
-    found = [row.name for _, rows in answer.context["sections"] for row in rows]
-    assert found or query == "x?v=7291"
-
-
-def test_the_search_leads_straight_to_a_trace(sign_in) -> None:
-    task = factories.make_task()
-    answer = sign_in(AUDITOR).get("/admin/search/", {"q": task.trace_id})
-    assert answer["Location"] == reverse("admin:trace", args=[task.trace_id])
-
-
-@pytest.mark.parametrize("query", ["", "  ", "%", "_", "'", "https://[broken", "x" * 5000, "日本"])
-def test_the_search_takes_anything(sign_in, query) -> None:
-    assert sign_in(REVIEWER).get("/admin/search/", {"q": query}).status_code == 200
-
-
-def test_somebody_without_permissions_finds_nothing(sign_in) -> None:
-    factories.make_campaign(name="Meskel launch")
-    assert sign_in().get("/admin/search/", {"q": "Meskel"}).context["sections"] == []
-
-
-def test_the_parts_of_a_posts_address() -> None:
-    assert "7291" in post_ids("https://www.tiktok.com/@x/video/7291?is_from=1")
-    assert "abc" in post_ids("https://www.youtube.com/watch?v=abc")
 
 
 @pytest.mark.parametrize(

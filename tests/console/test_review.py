@@ -38,7 +38,8 @@ def test_an_approval_queues_the_posts_and_leaves_its_rows(sign_in) -> None:
     answer = reviewer.post(page_of(item), form(item, "approve", "Read it.\nIt is fine."), follow=True)
 
     assert answer.status_code == 200
-    assert "Approved." in text(answer)
+    assert f"Approved “{item.task}”" in text(answer)
+    assert "Take it back" in text(answer)
     posts = PublishRecord.objects.filter(artifact=item.artifact)
     assert {post.platform for post in posts} == {"tiktok", "instagram"}
     assert {post.status for post in posts} == {PublishStatus.QUEUED}
@@ -61,8 +62,10 @@ def test_reasons_are_required_and_nothing_that_was_typed_is_lost(sign_in, decisi
     assert answer.status_code == 422
     assert f"Say why you {decision} it" in text(answer)
 
-    answer = reviewer.post(page_of(item), form(item, decision, "The price is wrong."), follow=True)
-    assert "The price is wrong." in text(answer)
+    answer = reviewer.post(page_of(item), form(item, "burn", "The price is wrong."), follow=True)
+    assert ">The price is wrong.</textarea>" in text(answer)
+    reviewer.post(page_of(item), form(item, decision, "The price is wrong."))
+    assert "The price is wrong." in text(reviewer.get(page_of(item)))
     item.refresh_from_db()
     assert item.status == ReviewItemStatus.DECIDED
 
@@ -210,7 +213,7 @@ def test_the_page_shows_what_a_reviewer_needs(sign_in) -> None:
     )
     page = text(sign_in(REVIEWER).get(page_of(item)))
     for shown in (
-        "Ask &lt;b&gt;before&lt;/b&gt; you pay ☕",
+        'sandbox=""',
         "medical claims",
         "policy: financial promise, version: 2",
         "tone: too loud",
@@ -236,11 +239,9 @@ def test_the_page_shows_what_a_reviewer_needs(sign_in) -> None:
         ({"content_ref": "sha256/no/thing", "content_sha256": "a" * 64}, "The content is missing"),
         ({"content_ref": "../../etc/passwd", "content_sha256": "a" * 64}, "The content is missing"),
         ({"content_ref": "sha256", "content_sha256": "a" * 64}, "The content is missing"),
-        ({"content_ref": "https://cdn.example.org/b.mp4"}, "nobody gave the hash of this content"),
-        ({"content": b"\xff\x00binary"}, "binary"),
+        ({"content_ref": "https://cdn.example.org/b.mp4"}, "Nobody gave the hash of this content"),
         ({"content": b"x" * 100_000}, "Only the beginning is shown"),
         ({"content": b""}, "The content is empty"),
-        ({"content": b"\x89PNG", "artifact_type": "image"}, "A stored image file"),
     ],
 )
 def test_content_that_is_elsewhere_missing_or_odd_is_said_so(sign_in, made, said) -> None:

@@ -1,19 +1,26 @@
 """A small world in which every table has rows, made by the verbs that make them in life."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.db import models
 from django.utils import timezone
 
+from accounts.services.invitations import invite_person
 from agents.choices import TokenRole
 from agents.models import ApiToken
+from agents.services import retire_agent, suspend_agent
 from audit.context import Actor
+from audit.errors import TooLate
 from audit.heartbeat import heartbeat
 from campaigns.choices import TaskStatus
 from campaigns.services import control_campaign
-from content.choices import Decision
-from content.models import VideoAsset
+from config.groups import GROUPS, OPERATOR, REVIEWER
+from content.choices import ArtifactType, Decision
+from content.models import PublishRecord, VideoAsset
+from content.services import hold_post, publish_failed, publish_succeeded, publish_unknown
 from metrics.choices import ArchiveState, MetricType
 from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricRollup
 from tests import factories
@@ -40,9 +47,13 @@ def populate() -> None:
     factories.decided_item(Decision.ESCALATE, person=reviewer, **given, title="Image: price card")
     post = factories.published_post("7291846372910001", **given, title="Thread: the ceremony")
     factories.make_events(post, amount=3)
+    _contents(given)
     _metrics(post)
     _others(post, operator)
     _controlled(operator)
+    _publishing(operator)
+    _agents(operator)
+    invite_person(email="almaz@example.org", groups=[], actor=Actor.system("test"))
     for name, said in (("run_due", "3 settled."), ("rotate_partitions", "Every month was there.")):
         with heartbeat(name) as beat:
             beat.said = said
@@ -51,12 +62,48 @@ def populate() -> None:
 SOURCES = ["https://nbe.gov.et/rates", {"title": "World Bank corridor report", "url": "https://worldbank.org/x"}]
 
 
+def _contents(given: dict[str, Any]) -> None:
+    """Of each kind that is shown in another way: Markdown in two versions, a picture, a plan, a batch of metrics."""
+    first = factories.make_artifact(**given, title="Article: three fees", content=ARTICLE, metadata=MARKDOWN)
+    mended = ARTICLE.replace(b"guaranteed", b"fair")
+    factories.waiting_item(artifact=factories.made_anew(first, mended, metadata=MARKDOWN))
+    for kind, content in (
+        (ArtifactType.IMAGE, factories.PNG),
+        (ArtifactType.PLAN, PLAN),
+        (ArtifactType.METRICS_BATCH, BATCH),
+    ):
+        factories.make_artifact(**given, title=f"Shown: {kind.label}", artifact_type=kind, content=content)
+
+
+MARKDOWN = {"format": "markdown"}
+ARTICLE = b"""# Three fees
+
+Ask for the *guaranteed* rate. See [the table](https://nbe.gov.et/rates).
+
+- transfer
+- margin
+"""
+PLAN = b'{"goal": "5,000 sign-ups", "steps": [{"film": "the bonfire", "days": 2}, {"cut": "one minute"}]}'
+BATCH = b"platform,metric,value\ntiktok,views,31200\ninstagram,views,1240\n"
+
+
 def _metrics(post: models.Model) -> None:
     now = timezone.now()
     common = {"metric_type": MetricType.VIEWS}
     row = {"campaign": post.campaign, "content": post.artifact, "agent": post.artifact.task.agent}
-    MetricRollup.objects.create(
-        **row, **common, platform=post.platform, bucket=now, sum=30, count=3, max=10, last_observed_at=now
+    MetricRollup.objects.bulk_create(
+        MetricRollup(
+            **row,
+            platform=post.platform,
+            metric_type=kind,
+            bucket=now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours),
+            sum=share * (40 + hours % 24 * 3 - hours // 12),
+            count=3,
+            max=share * 50,
+            last_observed_at=now - timedelta(hours=hours),
+        )
+        for hours in range(14 * 24)
+        for kind, share in ((MetricType.VIEWS, 20), (MetricType.LIKES, 3), (MetricType.COMMENTS, 1))
     )
     counter = {"publish": post, "source": "platform_api", **common}
     MetricCounter.objects.create(**counter, highest_total=30, last_total=30, last_observed_at=now)
@@ -83,6 +130,39 @@ def _others(post: models.Model, operator: models.Model) -> None:
     AccessLog.objects.create(username="somebody", ip_address="192.0.2.1")
 
 
+def _publishing(operator: models.Model) -> None:
+    """A post that is held, one that failed, one that nobody knows the end of and that was reported too late."""
+    publisher, person = Actor.system("publisher"), Actor.human(operator)
+    campaign = factories.make_campaign(name="Timket posters", target_platforms=["youtube"])
+    given = {"campaign": campaign, "agent": factories.make_agent("painter-2", display_name="Painter 2")}
+    held = factories.queued_posts(**given, title="Poster: the procession")[0]
+    hold_post(publish_id=held.pk, actor=person, reason="the sponsor's name changed")
+    failed = factories.claimed_post(**given, title="Poster: the water")
+    publish_failed(record=failed, error="HTTP 500: the upload was refused", actor=publisher)
+    late = factories.claimed_post(**given, title="Film: the eve of Timket", content=LONG.encode() * 3)
+    publish_unknown(record=late, error="The connection broke after the upload.", actor=publisher)
+    with suppress(TooLate):
+        publish_succeeded(record=late, platform_post_id="tmkt-1", published_at=timezone.now(), actor=publisher)
+    unknown = factories.claimed_post(**given, title="Caption: what to bring to Timket")
+    publish_unknown(record=unknown, error="Its publisher went silent.", actor=publisher)
+
+
+def _agents(operator: models.Model) -> None:
+    """One that works, one that went quiet with work waiting, one that is suspended, one that is retired."""
+    person, now = Actor.human(operator), timezone.now()
+    campaign = factories.make_campaign(name="School meals")
+    factories.claimed_task(campaign=campaign, agent=factories.make_agent("writer-7", agent_group="writers"))
+    quiet = factories.make_agent("filmer-1", display_name="Filmer 1", agent_group="film")
+    factories.make_task(campaign=campaign, agent=quiet, created_at=now - timedelta(hours=1))
+    seen = now - timedelta(minutes=50)
+    ApiToken.objects.create(
+        **{"name": "film", "role": TokenRole.WORKER, "prefix": "gh_f_1234567", "token_sha256": "1" * 64},
+        **{"agent": quiet, "last_used_at": seen},
+    )
+    suspend_agent(agent_id=factories.make_agent("writer-9").pk, actor=person, reason="it repeats itself")
+    retire_agent(agent_id=factories.make_agent("writer-1").pk, actor=person, reason="writer-4 does its work")
+
+
 def _controlled(operator: models.Model) -> None:
     actor = Actor.human(operator)
     for name, verb, reason in CONTROLLED:
@@ -97,3 +177,40 @@ CONTROLLED = [
     ("Rainy season tips", "halt", "wrong price in draft"),
     ("Coffee stories", "stop", "the client left"),
 ]
+
+
+def grow(times: int) -> None:
+    """More of everything that `populate` has made, so much of it for the same campaign, agent, post and person."""
+    post = PublishRecord.objects.get(platform_post_id="7291846372910001")
+    campaign, writer = post.campaign, post.artifact.task.agent
+    for index in range(times):
+        people = {group: factories.make_user(group) for group in GROUPS}
+        given = {"campaign": campaign, "agent": writer, "title": f"More of it {index}"}
+        for status in TaskStatus:
+            factories.task_in(status, **given)
+        factories.waiting_item(**given, policy_hits=["medical claims", "a promise"], sources=SOURCES)
+        factories.waiting_item(decision=Decision.ESCALATE, agent=factories.make_agent(owner=people[OPERATOR]))
+        factories.decided_item(person=people[REVIEWER], **given)
+        other = factories.published_post(**given)
+        for measured in (post, other):
+            factories.make_events(measured, amount=3)
+        _rows_beside(other, index)
+        _controlled(people[OPERATOR])
+
+
+def _rows_beside(post: models.Model, index: int) -> None:
+    """What no verb of these tests makes."""
+    now, task = timezone.now(), post.artifact.task
+    common = {"metric_type": MetricType.VIEWS}
+    row = {"campaign": post.campaign, "content": post.artifact, "agent": task.agent, "platform": post.platform}
+    MetricRollup.objects.create(**row, **common, bucket=now, sum=30, count=3, max=10, last_observed_at=now)
+    counter = {"publish": post, "source": "platform_api", **common}
+    MetricCounter.objects.create(**counter, highest_total=30, last_total=30, last_observed_at=now)
+    MetricCorrection.objects.create(**counter, from_total=30, to_total=28, observed_at=now)
+    VideoAsset.objects.create(agent=task.agent, task=task, artifact=post.artifact, platform="tiktok", status="pending")
+    ApiToken.objects.create(
+        name=f"more {index}", role=TokenRole.WORKER, agent=task.agent, prefix="gh_w", token_sha256=f"{index + 1:064}"
+    )
+    AccessAttempt.objects.create(username=f"more {index}", ip_address="192.0.2.1", failures_since_start=2)
+    AccessFailureLog.objects.create(username=f"more {index}", ip_address="192.0.2.1")
+    AccessLog.objects.create(username=f"more {index}", ip_address="192.0.2.1")

@@ -206,7 +206,7 @@ def test_a_person_who_looked_settles_it() -> None:
         settle(out, Outcome.PUBLISHED)
     out = settle(out, Outcome.PUBLISHED, platform_post_id="7001")
     assert (out.status, out.platform_post_id, out.hold) == ("published", "7001", None)
-    with pytest.raises(Conflict, match="not unknown"):
+    with pytest.raises(Conflict, match="has settled this post already: it is out"):
         settle(out, Outcome.DROP)
     gone = settle(unknown(), Outcome.DROP)
     assert (gone.status, gone.error) == ("failed", "I looked at the page.")

@@ -161,7 +161,15 @@ TABLES = {
             "task_parent_task_id_check",
         },
         added_parents={"created_by": "user"},
-        added_indexes={"idx_task_pending", "idx_task_lease", "idx_task_trace", "idx_task_parent"},
+        added_indexes={
+            "idx_task_pending",
+            "idx_task_lease",
+            "idx_task_trace",
+            "idx_task_parent",
+            "idx_task_ended",
+            "idx_task_settled",
+            "idx_task_title",
+        },
     ),
     "artifact": Table(
         key=("artifact_id",),
@@ -228,6 +236,7 @@ TABLES = {
             "review_decision_artifact_sha256_check",
             "review_decision_times_check",
         },
+        added_indexes={"idx_review_created", "idx_review_person"},
     ),
     "publish_record": Table(
         key=("publish_id",),
@@ -275,7 +284,13 @@ TABLES = {
             "idx_publish_artifact",
             "idx_publish_queued",
             "idx_publish_created",
+            "idx_publish_post",
+            "idx_publish_adopted",
+            "idx_publish_settled",
             "idx_publish_lease",
+            "idx_publish_unknown",
+            "idx_publish_failed",
+            "idx_publish_evidence",
         },
     ),
     "metric_event": Table(
@@ -346,7 +361,12 @@ TABLES = {
         added_columns={"artifact_id": UUID_NULL, "updated_at": STAMP},
         added_checks={"video_asset_metadata_check", "video_asset_times_check"},
         added_parents={"artifact_id": "artifact"},
-        added_indexes={"idx_video_asset_agent", "idx_video_asset_task", "idx_video_asset_status"},
+        added_indexes={
+            "idx_video_asset_agent",
+            "idx_video_asset_task",
+            "idx_video_asset_status",
+            "idx_video_asset_created",
+        },
     ),
 }
 

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import User
@@ -87,6 +89,21 @@ def visit(browser: Browser, live_server: Any, transactional_db: None) -> Iterato
     yield opener
     for context in contexts:
         context.close()
+    wait_for_silence()
+
+
+def wait_for_silence() -> None:
+    """Until the server has answered everything: the tables are emptied next, and would wait for each other."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend' AND state <> 'idle'"
+    )
+    deadline, silent = time.monotonic() + 10, 0
+    while silent < 3 and time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(asked)
+            silent = silent + 1 if cursor.fetchone() == (0,) else 0
+        time.sleep(0.03)
 
 
 def watch(visit: Visit) -> None:

@@ -53,7 +53,7 @@ def test_a_reviewer_approves_by_click_and_takes_it_back(visit: Any) -> None:
     page.get_by_label("Reasons").fill("Read it; fine.")
     page.get_by_role("button", name="Approve").click()
 
-    page.get_by_text("Its posts are queued").wait_for()
+    page.get_by_text("Approved “Reel: 3 fees to avoid”").wait_for()
     assert PublishRecord.objects.filter(artifact=item.artifact).count() == 2
 
     page.get_by_role("button", name="Take it back").click()
@@ -96,7 +96,7 @@ def test_two_clicks_send_a_decision_once(visit: Any) -> None:
     window = visit(user=factories.make_user(REVIEWER))
     page = window.open(f"/admin/content/reviewitem/{item.pk}/change/")
     page.get_by_role("button", name="Approve").dblclick()
-    page.get_by_text("Its posts are queued").wait_for()
+    page.get_by_text("Approved “").wait_for()
     assert window.wrong == []
 
 
@@ -183,10 +183,12 @@ def test_a_task_is_planned_with_the_pickers(visit: Any) -> None:
     operator = factories.make_user(OPERATOR)
     window = visit(user=operator)
     page = window.open("/admin/campaigns/task/add/")
-    for label, typed in (("campaign", "Mesk"), ("agent", "writer")):
-        page.locator(f".field-{label} .select2-selection").click()
-        page.locator(".select2-search__field").fill(typed)
-        page.locator(".select2-results__option--highlighted").click()
+    for label, typed, found in (("Campaign", "Mesk", "Meskel launch"), ("Agent", "writer", "writer-4")):
+        field = page.get_by_role("combobox", name=label)
+        field.press_sequentially(typed)
+        suggested = f"#{field.get_attribute('list')} option[value='{found}']"
+        page.locator(suggested).wait_for(state="attached")
+        field.fill(found)
     page.get_by_label("Task type").select_option("draft_post")
     page.get_by_label("Priority").select_option("high")
     page.get_by_label("Context").fill('{"brief": "three fees"}')

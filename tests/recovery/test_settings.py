@@ -48,6 +48,12 @@ def test_undo_time(place: Path, value: str) -> None:
     assert "REVIEW_UNDO_SECONDS must be a whole number of seconds, 0 or more" in told
 
 
+def test_a_mail_server_wants_the_address_that_links_lead_to(place: Path) -> None:
+    assert "CONSOLE_URL must be set where EMAIL_HOST is" in refusal(place, "check", EMAIL_HOST="mail.example.org")
+    both = {"EMAIL_HOST": "x", "CONSOLE_URL": "https://x", "EMAIL_USE_TLS": "true", "EMAIL_USE_SSL": "true"}
+    assert "exclude each other" in refusal(place, "check", **both)
+
+
 def test_secret_key_is_asked_for_where_the_database_is_configured(place: Path) -> None:
     assert "SECRET_KEY" in refusal(place, "setup", SECRET_KEY="", DATABASE_URL=NOBODY_LISTENS)
 

@@ -7,10 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
+from accounts.services.notification_emails import send_notifications
 from agents.services import purge_idempotency_keys
 from audit.context import Actor
 from audit.heartbeat import heartbeat
 from campaigns.services import fail_expired_tasks, resume_due_campaigns
+from config.notices import tell_what_waits
 from content.services import (
     ask_people_for_judges,
     follow_decisions,
@@ -32,11 +34,16 @@ STEPS: list[tuple[str, str, Callable[..., int]]] = [
     ("reviews found overdue", "marking what is overdue", mark_overdue_items),
     ("decisions settled", "settling decisions", settle_decisions),
     ("old answers forgotten", "forgetting old answers", purge_idempotency_keys),
+    ("notifications made", "telling people what waits", tell_what_waits),
+    ("e-mails sent", "sending e-mails", send_notifications),  # last: a mail server may take its time
 ]
 
 
 class Command(BaseCommand):
-    help = "Do what time must do: lost leases, ended pauses, overdue reviews, decisions that take effect, old answers."
+    help = (
+        "Do what time must do: lost leases, ended pauses, overdue reviews, decisions that take effect, old answers; "
+        "and tell people what waits for them."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with heartbeat("run_due") as beat:
@@ -57,7 +64,7 @@ def do_all() -> tuple[list[str], list[str]]:
         try:
             if count := step(actor=ACTOR):
                 said.append(f"{done}: {count}")
-        except OperationalError as error:  # the database's own words are enough
+        except (OperationalError, OSError) as error:  # the database's or the mail server's own words are enough
             log.error("%s failed: %s", doing.capitalize(), str(error).strip().partition("\n")[0])  # noqa: TRY400
             failed.append(doing)
             if not connection.is_usable():

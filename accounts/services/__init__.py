@@ -1,0 +1,1 @@
+"""What is done to and by people, one function for each verb."""

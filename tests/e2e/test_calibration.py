@@ -1,0 +1,83 @@
+"""The judges' page in a browser, and a threshold that is changed there with a keyboard alone."""
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from audit.models import AuditLog
+from campaigns.models import Campaign
+from config.groups import ADMINISTRATOR, OPERATOR, REVIEWER
+from content.services.policy import ReviewPolicy
+from tests import factories
+from tests.console.judges import judges_at_work
+
+PAGE = "/admin/judges/"
+FOLDER = os.environ.get("SCREENSHOTS", "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_pages_fit_and_are_accessible(visit: Any, width: int, scheme: str) -> None:
+    campaign = judges_at_work()
+    waiting = factories.waiting_item(campaign=campaign, confidence="0.65")
+    window = visit(factories.make_user(ADMINISTRATOR), width=width, color_scheme=scheme)
+    pages = {
+        "judges": PAGE,
+        "judges-nobody": f"{PAGE}?judge=nobody",
+        "judges-threshold": f"{PAGE}threshold/?threshold=0.8&campaign={campaign.pk}",
+        "judges-item": reverse("admin:content_reviewitem_change", args=[waiting.pk]),
+    }
+    for name, path in pages.items():
+        page = window.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        if FOLDER:
+            page.screenshot(path=Path(FOLDER) / f"{name}-{width}-{scheme}.png", full_page=True)
+    assert not window.wrong
+    assert not window.elsewhere
+
+
+def test_an_operator_changes_a_threshold_by_keyboard(visit: Any) -> None:
+    campaign = judges_at_work()
+    window = visit(factories.make_user(OPERATOR))
+    page = window.open(PAGE)
+    page.get_by_role("link", name="Change a threshold…").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/threshold/")
+    page.get_by_label("Threshold", exact=True).focus()
+    page.keyboard.type("0.8")
+    page.get_by_label(campaign.name).focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**threshold=0.8**")
+    assert page.get_by_text("more would have been published").is_visible()
+    page.get_by_label("Reason").focus()
+    page.keyboard.type("People agree with it.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{PAGE}")
+    assert page.get_by_text(f"The threshold of “{campaign.name}” is 0.800 from now on.").is_visible()
+    assert ReviewPolicy.of(Campaign.objects.get(pk=campaign.pk)).approve_threshold == Decimal("0.8")
+    assert AuditLog.objects.get(action="set_threshold").output_summary == "People agree with it."
+    assert not window.wrong
+
+
+def test_a_reviewer_reads_it_and_is_offered_no_change(visit: Any) -> None:
+    judges_at_work()
+    window = visit(factories.make_user(REVIEWER))
+    page = window.open("/admin/")
+    page.get_by_role("navigation", name="Places").get_by_role("link", name="Judges").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Judges"
+    assert page.get_by_role("img", name="How sure judge-2 was").is_visible()
+    assert page.get_by_role("link", name="Change").count() == 0
+    page.get_by_label("Judge", exact=True).select_option("judge-7")
+    page.get_by_role("button", name="Show").click()
+    assert page.get_by_role("img", name="How sure judge-7 was").is_visible()
+    assert page.get_by_role("img", name="How sure judge-2 was").count() == 0
+    assert not window.wrong

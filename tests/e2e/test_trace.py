@@ -1,0 +1,61 @@
+"""An auditor follows a trace from a measurement back to the plan, by clicks."""
+
+from typing import Any
+
+from config.groups import AUDITOR
+from tests import factories
+
+
+def test_an_auditor_goes_from_a_metric_event_to_the_plan(visit: Any) -> None:
+    post = factories.published_post("7291", title="Thread: the ceremony")
+    factories.make_events(post)
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.page
+    page.get_by_role("link", name="Metrics", exact=True).click()
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="text v1 of Thread: the ceremony").click()
+    page.get_by_role("link", name=post.artifact.task.trace_id[:8]).click()
+
+    way = page.get_by_role("navigation", name="How far it has come")
+    assert way.locator(".reached").count() == 7  # no person was asked
+    assert way.get_by_text("no person was asked").is_visible()
+    assert page.get_by_text("every hash agrees").is_visible()
+
+    way.get_by_role("link", name="measured").click()
+    assert "metric event" in page.locator("li:target").inner_text()
+    way.get_by_role("link", name="planned").click()
+    planned = page.locator("li:target")
+    assert "planner-1 created task" in planned.inner_text()
+    planned.get_by_role("link", name="Thread: the ceremony").click()
+    assert page.locator("h1").inner_text() == "Thread: the ceremony"
+    assert window.wrong == []
+
+
+def test_the_trace_is_taken_as_a_file(visit: Any) -> None:
+    task = factories.make_task(title="Thread")
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.open(f"/admin/trace/{task.trace_id}/")
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="JSON").click()
+    assert taken.value.suggested_filename == f"trace-{task.trace_id}.json"
+    assert window.wrong == []
+
+
+def test_the_log_is_searched_by_its_form(visit: Any) -> None:
+    factories.make_agent("writer-4")
+    factories.make_campaign(name="Meskel launch")
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.page
+    page.get_by_role("link", name="Audit", exact=True).click()
+    form = page.get_by_role("search", name="Audit log")
+    form.get_by_label("To what").select_option("campaign")
+    form.get_by_label("Did").fill("create")
+    form.get_by_role("button", name="Search").click()
+    page.wait_for_url("**entity_type=campaign**")
+    assert page.locator("#result_list tbody tr").count() == 1
+    assert page.get_by_text("Meskel launch").first.is_visible()
+    form.get_by_text("More to search by").click()
+    form.get_by_label("Words in what changed").fill("no such words")
+    form.get_by_role("button", name="Search").click()
+    page.get_by_text("Nothing matches.").wait_for()
+    assert window.wrong == []
