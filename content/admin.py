@@ -201,9 +201,9 @@ class ReviewItemAdmin(ReadOnlyAdmin[ReviewItem]):
     sortable_by = ()
     search_within = {Task: Q(status=TaskStatus.REVIEW)}  # what waits is the work of few tasks
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
+    def get_ordering(self, request: HttpRequest) -> Any:
         """What waits no more is a record: the newest first."""
-        return ["-review_item_id"] if request.GET.get(QueueFilter.parameter_name) else list(self.ordering)
+        return ["-review_item_id"] if request.GET.get(QueueFilter.parameter_name) else self.ordering
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Review desk", **desk(request), **(extra_context or {})})

@@ -1,7 +1,7 @@
 """The page on which a threshold is changed: what it would have done first, then the reason, then the button."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from campaigns.models import Campaign
 from content.calibration_page import as_uuid, open_campaigns
 from content.choices import Decision
 from content.models import ReviewItem
-from content.services.calibration import MOST, Count, Evidence, evidence
+from content.services.calibration import MOST, Count, Evidence, kept_with_evidence
 from content.services.intervals import Share
 from content.services.thresholds import PERMISSION, Outcome, outcomes, set_approve_threshold, threshold_given
 
@@ -106,8 +106,8 @@ def _page(
     refusals: Sequence[str],
     status: int,
 ) -> HttpResponse:
-    seen = evidence(DAYS)
-    rows = consequences(chosen, threshold, seen) if threshold is not None else []
+    seen = kept_with_evidence(f"calibration:window:{DAYS}", DAYS, lambda everything: replace(everything, counts=()))
+    rows = consequences(chosen, threshold) if threshold is not None else []
     given = request.POST if request.method == "POST" else request.GET
     context = {
         **admin.site.each_context(request),
@@ -127,17 +127,20 @@ def _page(
     return TemplateResponse(request, "admin/calibration_threshold.html", context, status=status)
 
 
-def consequences(campaigns: Sequence[Campaign], threshold: Decimal, seen: Evidence) -> list[Consequence]:
+def consequences(campaigns: Sequence[Campaign], threshold: Decimal) -> list[Consequence]:
     """One for each campaign, from one count of what judges decided and one of what waits."""
     open_items = ReviewItem.objects.open().filter(campaign__in=campaigns).order_by()
     waiting = dict(open_items.values_list("campaign").annotate(amount=Amount("pk")))
-    return [_consequence(campaign, threshold, seen, waiting) for campaign in campaigns]
+    return [_consequence(campaign, threshold, _seen_of(campaign.pk), waiting) for campaign in campaigns]
 
 
-def _consequence(
-    campaign: Campaign, threshold: Decimal, everything: Evidence, waiting: Mapping[Any, int]
-) -> Consequence:
-    seen = everything.of(campaign_id=campaign.pk)
+def _seen_of(campaign_id: UUID) -> Evidence:
+    """A campaign's part of the evidence, kept by itself: to read all of it takes longer than the page may."""
+    key = f"calibration:campaign:{campaign_id}:{DAYS}"
+    return kept_with_evidence(key, DAYS, lambda everything: everything.of(campaign_id=campaign_id))
+
+
+def _consequence(campaign: Campaign, threshold: Decimal, seen: Evidence, waiting: Mapping[Any, int]) -> Consequence:
     present: Decimal = campaign.threshold  # type: ignore[attr-defined]
     found = {each.threshold: each for each in outcomes(seen.counts, [present, threshold])}
     between = [count for count in seen.counts if count.passes and _is_between(count, present, threshold)]
