@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -114,6 +114,8 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def invite_again(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        if not request.user.has_perm("accounts.add_user"):
+            raise PermissionDenied("You may not invite people. Ask an Administrator.")
         person = self._person(key)
         self._send(request, person)
         return HttpResponseRedirect(cells.admin_url(person))
@@ -131,6 +133,13 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
             kept = f" No mail server is set, so that it is a file in {settings.EMAIL_FILE_PATH}."
             sent = f"An invitation is on its way to {person.email}."
             messages.success(request, sent + (kept if are_kept_in_files() else ""))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """One's own wants the old one: a session that somebody left open must not become an account."""
+        if id == str(request.user.pk):
+            return HttpResponseRedirect(reverse("admin:password_change"))
+        answer: HttpResponse = super().user_change_password(request, id, form_url)
+        return answer
 
     def reset_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Asks first: from then on the password alone lets the person in."""

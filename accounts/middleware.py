@@ -11,8 +11,6 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.services.second_factor import has_second_factor, must_have_second_factor
 
-CONSOLE = "/admin/"
-
 
 class SecondFactorMiddleware:
     """For every address of the console, whatever view answers there."""
@@ -21,7 +19,7 @@ class SecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith(CONSOLE):
+        if not request.path.startswith(reverse("admin:index")):  # under whatever prefix it is served
             return self.get_response(request)
         if (page := required_page(request)) and request.path not in (page, reverse("admin:logout")):
             return led_to(page, request)

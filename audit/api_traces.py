@@ -9,14 +9,13 @@ from ninja import Query, Router
 from audit.api import Answer, Json, Moment, Paging, TraceId, page
 from audit.choices import ActorType, EntityType, Severity
 from audit.context import current
+from audit.leases import without_leases
 from audit.models import AuditLog
 
 router = Router(tags=["read"])
 
 # What the work leaves behind. Who signed in, or was given which right, is for auditors at the console.
 WORK = set(EntityType) - {EntityType.USER, EntityType.GROUP, EntityType.API_TOKEN}
-# Whoever knows a lease holds it; a context is recorded under the lease that it was given with.
-SECRET = {"lease_id"}
 
 
 class EntryOut(Answer):
@@ -53,12 +52,4 @@ def get_trace(request: HttpRequest, trace_id: TraceId, filters: Query[Entries]) 
     entries, cursor = page(AuditLog.objects.filter(trace_id=trace_id, entity_type__in=shown), filters)
     if not entries and filters.after is None:
         raise Http404(f"Nothing is known of trace {trace_id}.")
-    return {"entries": [_without_leases(entry) for entry in entries], "next": cursor}
-
-
-def _without_leases(entry: AuditLog) -> AuditLog:
-    if isinstance(entry.changes, dict):
-        entry.changes = {name: told for name, told in entry.changes.items() if name not in SECRET}
-    if entry.entity_type == EntityType.CONTEXT_SNAPSHOT:
-        entry.entity_id = None  # type: ignore[assignment]
-    return entry
+    return {"entries": [without_leases(entry) for entry in entries], "next": cursor}

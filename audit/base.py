@@ -53,11 +53,11 @@ class Sha256Field(models.CharField[str, str]):
 
 
 def CreatedAtField() -> models.DateTimeField[Any, Any]:
-    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="When the row was written (UTC).")
+    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="When the row was written.")
 
 
 def UpdatedAtField() -> models.DateTimeField[Any, Any]:
-    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="Kept by a trigger, for every door.")
+    return models.DateTimeField(db_default=SQLNow(), editable=False, help_text="When the row last changed.")
 
 
 def one_of(column: str, table: str, choices: type[models.TextChoices]) -> models.CheckConstraint:

@@ -13,6 +13,7 @@ from audit.admin.cells import duration
 from audit.admin.entries import Entry, read
 from audit.choices import EntityType
 from audit.keyset import beyond
+from audit.leases import without_leases
 from audit.models import AuditLog
 from audit.seals import SEALED
 
@@ -81,7 +82,7 @@ def rows_of(trace_id: str) -> Iterator[AuditLog]:
     rows, last = AuditLog.objects.filter(trace_id=trace_id).order_by(*KEY), None
     while True:
         page = list((beyond(rows, KEY, [last.created_at, last.audit_id], older=False) if last else rows)[:PAGE])
-        yield from page
+        yield from map(without_leases, page)
         if len(page) < PAGE:
             return
         last = page[-1]
@@ -92,7 +93,7 @@ def read_trace(trace_id: str, person: Any, after: tuple[datetime, UUID] | None =
     if after:
         rows = beyond(rows, KEY, list(after), older=False)
     found = list(rows.annotate(sealed=SEALED).order_by(*KEY)[: PAGE + 1])
-    shown = _light(found[:PAGE])
+    shown = _light([without_leases(row) for row in found[:PAGE]])
     last = shown[-1] if len(found) > len(shown) else None
     cursor = f"{last.created_at.isoformat()}_{last.audit_id}" if last else ""
     return Page(list(_steps(read(shown, person), after[0] if after else None)), len(shown), cursor)

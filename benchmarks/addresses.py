@@ -27,7 +27,7 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "content.artifact": [{"q": "coffee"}, {"artifact_type__exact": "video"}, {"p": "20"}],
     "content.reviewdecision": [{"q": "coffee"}, {"reviewer_type__exact": "human"}, {"decision__exact": "reject"}],
     "content.reviewitem": [{"q": "coffee"}, {"reason__exact": "policy_hit"}, {"p": "20"}],
-    "content.publishrecord": [{"q": "coffee"}, {"status__exact": "failed"}, {"hold__exact": "outcome_unknown"}],
+    "content.publishrecord": [{"q": "coffee"}, {"status__exact": "failed"}, {"hold": "outcome_unknown"}],
     "content.videoasset": [{"q": "coffee"}, {"status__exact": "ready"}],
     "metrics.metricevent": [{"q": "coffee"}, {"metric_type__exact": "likes"}],
     "metrics.metricrollup": [{"q": "coffee"}, {"metric_type__exact": "likes"}],

@@ -76,8 +76,9 @@ def fill(scale: float) -> None:
     """Everything, into an empty database."""
     if Campaign.objects.exists():
         raise SystemExit(f"{HOME} has data already: name another directory, or remove this one.")
-    began, ended = time.monotonic(), datetime.now(UTC)
+    began = time.monotonic()
     make_people()
+    ended = datetime.now(UTC)
     make_months(ended - DAYS)
     sizes = {"campaigns": CAMPAIGNS, "agents": AGENTS, "people": PEOPLE, "texts": TEXTS}
     size = {name: max(round(amount * scale), FEWEST[name]) for name, amount in sizes.items()}

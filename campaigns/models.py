@@ -348,11 +348,14 @@ class Task(AuditedModel):
             ),
             # Words of its title, wherever they stand in it; asked as Django asks for `icontains`.
             GinIndex(OpClass(Upper("title"), name="gin_trgm_ops"), name="idx_task_title"),
-            # How far a campaign has come, counted on its page. No claim touches it either.
+            # How far a campaign has come, counted on its page. What is in progress is left out: no claim touches it.
             models.Index(
                 fields=["campaign", "status"],
-                name="idx_task_settled",
-                condition=Q(status__in=[TaskStatus.REVIEW, TaskStatus.DONE, TaskStatus.FAILED], deleted_at=None),
+                name="idx_task_progress",
+                condition=Q(
+                    status__in=[TaskStatus.PENDING, TaskStatus.REVIEW, TaskStatus.DONE, TaskStatus.FAILED],
+                    deleted_at=None,
+                ),
             ),
         ]
         triggers = [

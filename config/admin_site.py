@@ -34,8 +34,11 @@ class ConsoleSite(AdminSite):
     enable_nav_sidebar = False  # the frame has its own
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """No address with a NUL reaches a query: PostgreSQL has no such character, and the answer would be a 500."""
-        inner = super().admin_view(view, cacheable)
+        """No address with a NUL reaches a query: PostgreSQL has no such character, and the answer would be a 500.
+
+        And no page is kept by a cache, whatever Django says of it: each has the frame, with what its person may see.
+        """
+        inner = super().admin_view(view)
 
         @wraps(inner)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -58,6 +61,10 @@ class ConsoleSite(AdminSite):
     def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         messages.success(request, "Your password is changed. Other sessions of yours have ended.")
         return HttpResponseRedirect(reverse("admin:you"))
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """The sidebar has the places of every app; there is no page of one."""
+        return HttpResponseRedirect(reverse("admin:index"))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         from config.console.overview import overview

@@ -20,6 +20,7 @@ from audit.admin.base import ReadOnlyAdmin
 from campaigns.choices import TaskStatus
 from campaigns.filters import CampaignFilter, PlatformFilter
 from campaigns.models import Task
+from content.blind import seen_by
 from content.choices import (
     DECISION_COLOUR,
     PUBLISH_COLOUR,
@@ -91,7 +92,7 @@ class ArtifactAdmin(ReadOnlyAdmin[Artifact]):
         artifact = self.get_object(request, object_id)
         told = {}
         if artifact and self.has_view_permission(request, artifact):
-            told["history"] = history(artifact, against=request.GET.get("against", ""))
+            told["history"] = history(artifact, request.user, against=request.GET.get("against", ""))
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **told})
 
     @admin.display(description="made by")
@@ -168,7 +169,8 @@ class ReviewDecisionAdmin(ReadOnlyAdmin[ReviewDecision]):
         email = Cast("email", TextField())
         unnamed = Value("", output_field=TextField())
         name = Coalesce(NullIf("display_name", unnamed), email, output_field=TextField())
-        return super().get_queryset(request).annotate(person=Subquery(people.annotate(name=name).values("name")[:1]))
+        seen = seen_by(request.user, super().get_queryset(request))
+        return seen.annotate(person=Subquery(people.annotate(name=name).values("name")[:1]))
 
     @admin.display(description="by")
     def who(self, decision: ReviewDecision) -> str:
@@ -237,6 +239,8 @@ class ReviewItemAdmin(ReadOnlyAdmin[ReviewItem]):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         item = self.get_object(request, object_id)
+        if not self.has_view_permission(request, item):
+            raise PermissionDenied
         return HttpResponseRedirect(f"../../../../../trace/{item.task.trace_id}/" if item else "../")
 
     @admin.display(description=mark_safe('<span class="visually-hidden">choose</span>'))
@@ -302,7 +306,7 @@ class PublishRecordAdmin(ReadOnlyAdmin[PublishRecord]):
         (
             "Lease",
             {
-                "fields": ["attempt", "lease_id", "lease_expires_at", "lease_epoch", "claimed_at"],
+                "fields": ["attempt", "lease_expires_at", "lease_epoch", "claimed_at"],
                 "classes": ["collapse"],
             },
         ),

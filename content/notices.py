@@ -46,11 +46,13 @@ DUE_SOON = ExpressionWrapper(F("due_at") - SOON, output_field=DateTimeField())  
 
 
 def review_notices(now: datetime) -> list[Notice]:
+    """What waits again because a decision was taken back is news again."""
     waiting = ReviewItem.objects.open()
-    due = waiting.filter(due_at__gt=now, due_at__lte=now + SOON)
+    due, late = waiting.filter(due_at__gt=now, due_at__lte=now + SOON), waiting.filter(due_at__lte=now)
+    became_due, became_late = Greatest(DUE_SOON, "opened_at", "undone_at"), Greatest("due_at", "undone_at")
     return [
-        *_of_reviews(due, NotificationType.REVIEW_DUE, Greatest(DUE_SOON, "opened_at"), "due within the hour"),
-        *_of_reviews(waiting.filter(due_at__lte=now), NotificationType.REVIEW_OVERDUE, F("due_at"), "overdue"),
+        *_of_reviews(due, NotificationType.REVIEW_DUE, became_due, "due within the hour"),
+        *_of_reviews(late, NotificationType.REVIEW_OVERDUE, became_late, "overdue"),
     ]
 
 

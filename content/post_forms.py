@@ -47,4 +47,5 @@ class SettleForm(forms.Form):
 
 
 def first_error(form: forms.Form) -> str:
-    return next(str(error) for errors in form.errors.values() for error in errors)
+    said = (str(error) for errors in form.errors.values() for error in errors)
+    return next(said, "This form came empty; fill it in.")

@@ -160,7 +160,8 @@ def _why_not(post: PublishRecord, verb: str) -> str:
         return ended if post.campaign.status in CAMPAIGN_FINAL else why_not_again(post, post.artifact.task)
     if post.lease_id is not None:
         return "A publisher has this post in hand right now; wait until it says what became of it."
-    state = post.get_hold_display() if post.hold else post.get_status_display()
+    is_held = post.hold and post.status == PublishStatus.QUEUED
+    state = post.get_hold_display() if is_held else post.get_status_display()
     return f"This post is {state}; it cannot be changed in this way now."
 
 

@@ -16,7 +16,9 @@ from content.choices import ReviewerType, ReviewItemStatus
 from content.models import ReviewDecision, ReviewItem
 from content.reading import due_in_words, judges_decision, reasons_in_words, undo_until
 from content.services.desk import CLAIM, ORDER, Queue
+from content.services.duties import decidable_by
 from content.services.policy import undo_time
+from content.services.review import PERMISSION
 
 SHOWN = 25
 COUNTED = 1000  # more are not counted one by one
@@ -64,8 +66,12 @@ class Waiting:
 
 
 def waiting_in(queue: Queue, here: ReviewItem, person: User) -> list[Waiting]:
-    """The first of the queue in its order; the open item stands before them when it is not among them."""
-    rows = queue.waiting().select_related("artifact", "task__agent", "campaign", "claimed_by")
+    """The first of the queue in its order, without what this person may not decide; the open item stands before them.
+
+    Whoever only reads sees all that waits.
+    """
+    rows = decidable_by(queue.waiting(), person) if person.has_perm(PERMISSION) else queue.waiting()
+    rows = rows.select_related("artifact", "task__agent", "campaign", "claimed_by")
     first = list(rows.prefetch_related("artifact__decisions").order_by(*ORDER)[:SHOWN])
     if here.is_open and here not in first:
         first.insert(0, here)

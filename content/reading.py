@@ -24,7 +24,7 @@ from content.versions import all_versions, before
 
 ESCALATED_BY = {
     1: "escalated by the judge",
-    2: "escalated by a person: wants another",
+    2: "escalated by a person, for another person",
     3: "escalated to the Administrators",
 }
 MOST, LONGEST = 30, 600  # reasons that a page tells, and characters of one

@@ -22,6 +22,7 @@ from content.stored import Stored, look
 SHOWN = 64 * 1024  # characters of a text
 MOST_SOURCES = 50
 MOST_LINKS = 20
+HEIGHTS = (3, 6, 10, 16, 25, 32, 40, 50)  # lines of a frame; console.css knows each
 LINK = re.compile(r"https?://[^\s<>\"'`\]\)]{1,2000}")
 TEXTS = {PLAIN, HTML, SVG}
 
@@ -73,11 +74,17 @@ class Shown:
 
     @property
     def height(self) -> str:
-        """How tall the frame is, as a word of the stylesheet: a short text leaves no empty frame behind."""
+        """How tall the frame is, as a class of the stylesheet: a usual post is read without scrolling inside of it.
+
+        The frame runs no script that could tell, so the lines are estimated; letters of several bytes are mostly wider.
+        """
+        if self.kind in {Kind.IMAGE, Kind.VIDEO}:
+            return "picture"
         if self.kind not in {Kind.TEXT, Kind.MARKDOWN}:
             return "audio" if self.kind == Kind.AUDIO else "tall"
-        lines = sum(1 + len(line) // 70 for line in self.text[:4000].split("\n"))
-        return next((name for most, name in ((3, "line"), (8, "short"), (16, "middle")) if lines <= most), "tall")
+        wide = 60 if len(self.text.encode()) < 1.5 * len(self.text) else 45
+        lines = sum(1 + len(line) // wide for line in self.text.split("\n"))
+        return next((f"lines-{most}" for most in HEIGHTS if lines <= most), "tall")
 
 
 def shown(artifact: Artifact) -> Shown:

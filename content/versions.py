@@ -1,10 +1,12 @@
 """The versions of what a task makes, along its tries, and what became of each."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from accounts.models import User
 from campaigns.models import Task
+from content.blind import seen_by
 from content.choices import PUBLISHABLE
 from content.diff import Diff, word_diff
 from content.models import Artifact, PublishRecord, ReviewDecision
@@ -33,7 +35,8 @@ class History:
     may_be_posted: bool
 
 
-def history(artifact: Artifact, against: str = "") -> History:
+def history(artifact: Artifact, person: Any, against: str = "") -> History:
+    """As this person may see it."""
     versions = all_versions(artifact)
     older = next((each for each in versions if str(each.pk) == against), None) or before(artifact, versions)
     return History(
@@ -41,7 +44,7 @@ def history(artifact: Artifact, against: str = "") -> History:
         sources=sources(artifact),
         versions=versions,
         diff=word_diff(older, artifact) if older else None,
-        decisions=_reviewed(artifact),
+        decisions=_reviewed(artifact, person),
         posts=list(artifact.publish_records.order_by("-created_at")[:MOST]),
         may_be_posted=artifact.artifact_type in PUBLISHABLE,
     )
@@ -74,8 +77,8 @@ def _first(key: UUID, parents: dict[UUID, UUID | None]) -> UUID:
     return key
 
 
-def _reviewed(artifact: Artifact) -> list[Reviewed]:
-    decisions = list(artifact.decisions.order_by("-created_at")[:MOST])
+def _reviewed(artifact: Artifact, person: Any) -> list[Reviewed]:
+    decisions = list(seen_by(person, artifact.decisions.all()).order_by("-created_at")[:MOST])
     names = people_named({decision.reviewer_id or "" for decision in decisions})
     return [Reviewed(row, names.get(row.reviewer_id or "", row.reviewer_id or "a judge")) for row in decisions]
 

@@ -1,5 +1,7 @@
 """Metrics in the console: all of it is only looked at."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -39,12 +41,22 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
         columns.link("agent"),
         columns.link("content"),
         columns.when("observed_at", "observed"),
+        columns.trace(lambda event: event.content.task.trace_id),
     ]
     list_display_links = ["event"]
+    readonly_fields = ["trace"]
     list_select_related = ["campaign", "agent", "content__task"]
     list_filter = ["metric_type", PlatformFilter, CampaignFilter]
     search_fields = ["content__publish_records__platform_post_id"]  # see get_search_results
     search_help_text = "Post id, campaign, trace or key"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*super().get_fields(request, obj), "trace"]
+
+    @admin.display(description="trace")
+    def trace(self, event: MetricEvent) -> str:
+        trace_id = event.content.task.trace_id
+        return cells.trace_link(trace_id, trace_id)
 
     def key(self, request: HttpRequest) -> tuple[str, ...]:
         narrowed = "campaign" in request.GET or "content" in request.GET or "observed_at__gte" in request.GET
@@ -75,7 +87,7 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
 class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
     empty_because = "Gatehouse makes them of the metric events, hour by hour."
     list_display = [
-        columns.when("bucket", "hour"),
+        columns.column("bucket", "hour", lambda hour: cells.exact(hour.bucket), "bucket"),
         columns.link("campaign"),
         "platform",
         "metric_type",
@@ -104,8 +116,8 @@ class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
     ]
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
-    search_fields = ["=publish__platform_post_id", "publish__campaign__name", "source"]
-    search_help_text = "Post id, campaign, or who counts"
+    search_fields = ["=publish__platform_post_id", "publish__campaign__name"]
+    search_help_text = "Post id or campaign"
     ordering = ["-metric_counter_id"]  # the newest posts first: an index on what each total changes would slow them
 
 
@@ -122,8 +134,8 @@ class MetricCorrectionAdmin(ReadOnlyAdmin[MetricCorrection]):
     ]
     list_select_related = ["publish"]
     list_filter = ["metric_type"]
-    search_fields = ["=publish__platform_post_id", "publish__campaign__name", "source"]
-    search_help_text = "Post id, campaign, or who counts"
+    search_fields = ["=publish__platform_post_id", "publish__campaign__name"]
+    search_help_text = "Post id or campaign"
     ordering = ["-metric_correction_id"]
 
 

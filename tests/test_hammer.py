@@ -20,7 +20,7 @@ from audit.context import Actor
 from audit.errors import Refused
 from audit.models import AuditLog
 from audit.receivers import _values
-from campaigns.choices import Backlog, CampaignVerb
+from campaigns.choices import Backlog, CampaignVerb, TaskVerb
 from campaigns.models import Campaign, Task
 from campaigns.services import (
     claim_tasks,
@@ -30,6 +30,8 @@ from campaigns.services import (
     fail_task,
     halt_everything,
     heartbeat_task,
+    operate_task,
+    reassign_pending,
     release_task,
     resume_everything,
 )
@@ -41,17 +43,23 @@ from content.services import (
     claim_next,
     claim_posts,
     decide_artifact,
+    decide_items,
     decide_review_item,
     hold_expired_posts,
+    hold_post,
     publish_failed,
     publish_succeeded,
     publish_unknown,
+    queue_post_again,
+    release_hold,
     release_item,
+    reschedule_post,
     settle_decisions,
     settle_unknown_post,
     submit_artifact,
     undo_decision,
 )
+from content.services.desk import Seen
 from tests.concurrency import together
 from tests.factories import make_agent, make_campaign, make_judge, make_task, make_user, worker
 
@@ -64,14 +72,15 @@ CLOCK = Actor.system("run_due")
 class Somebody:
     """One thread's share of the world: works, judges, decides, publishes and meddles at random."""
 
-    def __init__(self, seed: int, campaigns: list[Campaign], people: list[Any], judge: Any, agent: Any) -> None:
+    def __init__(self, seed: int, campaigns: list[Campaign], people: list[Any], *agents: Any) -> None:
         self.chance = random.Random(seed)
-        self.campaigns, self.people, self.judge, self.agent = campaigns, people, judge, agent
+        self.campaigns, self.people, (self.judge, self.agent, self.other) = campaigns, people, agents
         self.done: dict[str, int] = defaultdict(int)
 
     def run(self) -> dict[str, int]:
-        verbs: list[Callable[[], Any]] = [self.work] * 5 + [self.judge_one] * 4 + [self.decide] * 4
+        verbs: list[Callable[[], Any]] = [self.work] * 5 + [self.judge_one] * 4 + [self.decide] * 4 + [self.decide_many]
         verbs += [self.undo, self.settle, self.settle, self.publish, self.publish, self.control, self.lose, self.switch]
+        verbs += [self.operate, self.operate, self.reassign, self.meddle, self.meddle]
         for _ in range(STEPS):
             verb = self.chance.choice(verbs)
             try:
@@ -123,6 +132,15 @@ class Somebody:
             decision = self.chance.choice([Decision.APPROVE] * 3 + [Decision.REJECT, Decision.ESCALATE])
             decide_review_item(item_id=item.pk, decision=decision, reasons=["-"], actor=person)
 
+    def decide_many(self) -> None:
+        """Ticked in the list, and decided a little later."""
+        person = Actor.human(self.chance.choice(self.people))
+        items = list(ReviewItem.objects.open().select_related("artifact").order_by("?")[:5])
+        decision = self.chance.choice([Decision.APPROVE, Decision.APPROVE, Decision.ESCALATE])
+        higher = self.chance.random() < 0.3
+        seen = [Seen(item.pk, item.version, item.artifact.content_sha256) for item in items]
+        decide_items(seen=seen, decision=decision, reasons=["-"], actor=person, escalate_to_administrators=higher)
+
     def undo(self) -> None:
         if item := self.one(ReviewItem.objects.filter(status="decided", task__status="review")):
             person = next(person for person in self.people if item.decision.reviewer_id == f"user:{person.pk}")
@@ -156,6 +174,25 @@ class Somebody:
             operator = Actor.human(self.people[0])
             settle_unknown_post(publish_id=record.pk, outcome=outcome, actor=operator, reason="I looked.")
 
+    def operate(self) -> None:
+        """An operator retries, reassigns, releases, sends back: whatever the task's state is when they come."""
+        if task := self.one(Task.objects.order_by("?")):
+            verb = self.chance.choice(list(TaskVerb))
+            other = self.agent.pk if self.chance.random() < 0.5 else self.other.pk
+            given = {"agent_id": other} if verb == TaskVerb.REASSIGN else {}
+            operate_task(verb, task_id=task.pk, actor=Actor.human(self.people[0]), reason="Because.", **given)
+
+    def reassign(self) -> None:
+        operator = Actor.human(self.people[0])
+        reassign_pending(from_agent=self.other, agent_id=self.agent.pk, actor=operator, reason="Because.")
+
+    def meddle(self) -> None:
+        """An operator with a post in whatever state."""
+        if record := self.one(PublishRecord.objects.order_by("?")):
+            verb = self.chance.choice([hold_post, release_hold, queue_post_again, queue_post_again, reschedule_post])
+            given = {"scheduled_for": None} if verb is reschedule_post else {}
+            verb(publish_id=record.pk, actor=Actor.human(self.people[0]), reason="Because.", **given)
+
     def switch(self) -> None:
         operator = Actor.human(self.people[0])
         halt_everything(actor=operator, reason="Because.")
@@ -172,13 +209,14 @@ class Somebody:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_whatever_happens_at_once_the_rules_hold(seed: int) -> None:
-    agent, judge = make_agent(), make_judge()
+    judge, agent, other = make_judge(), make_agent(), make_agent()
     campaigns = [make_campaign(target_platforms=["tiktok"]) for _ in range(2)]
     people = [make_user(ADMINISTRATOR) for _ in range(3)]
+    planner = Actor.human(people[2])
     for campaign in campaigns:
         for _ in range(30):
-            make_task(campaign=campaign, agent=agent, reserve_etb=3, max_attempts=9)
-    results = together(*(Somebody(seed * 10 + n, campaigns, people, judge, agent).run for n in range(4)))
+            make_task(campaign=campaign, agent=agent, reserve_etb=3, max_attempts=9, actor=planner)
+    results = together(*(Somebody(seed * 10 + n, campaigns, people, judge, agent, other).run for n in range(4)))
     assert all(isinstance(result, dict) for result in results), results  # nothing but refusals was raised
     done: dict[str, int] = defaultdict(int)
     for result in results:
@@ -201,6 +239,11 @@ def the_rules_hold() -> None:
     assert not Task.objects.values("parent_task").annotate(n=Count("pk")).filter(parent_task__isnull=False, n__gt=1)
     assert not ReviewItem.objects.open().exclude(task__status="review").exists()
     assert not ReviewItem.objects.open().values("artifact").annotate(n=Count("pk")).filter(n__gt=1)
+    # Who escalates does not decide on it again, whatever was taken back in between.
+    decided = ReviewItem.objects.filter(status="decided").values("artifact", "decision__reviewer_id")
+    assert not decided.annotate(n=Count("pk")).filter(n__gt=1)
+    own = {f"user:{task.created_by_id}" for task in Task.objects.filter(created_by__isnull=False)}
+    assert not ReviewItem.objects.filter(decision__decision="approve", decision__reviewer_id__in=own).exists()
     out = PublishRecord.objects.filter(status="published")
     assert not out.exclude(decision__decision="approve", artifact__task__status="done").exists()
     assert not out.exclude(content_sha256=F("artifact__content_sha256")).exists()
@@ -212,6 +255,8 @@ def the_rules_hold() -> None:
             assert words is not None
             assert words.decision == Decision.APPROVE
     assert not PublishRecord.objects.queued().filter(artifact__task__status="failed").exists()
+    # What was sent back after it was done: nothing of it leaves beside its next attempt.
+    assert not PublishRecord.objects.live().filter(artifact__task__retries__attempt__gt=0).exists()
 
 
 def the_log_tells_it_all() -> None:

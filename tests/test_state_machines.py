@@ -193,7 +193,7 @@ def test_enumerations_in_code_and_database_are_equal(model: type[models.Model], 
 def test_every_audited_model_has_an_entity_type_of_its_own() -> None:
     entities = [model.audit.entity for model in audited_models()]
     assert len(entities) == len(set(entities))
-    assert set(entities) | {EntityType.CONTEXT_SNAPSHOT, EntityType.GROUP} == set(EntityType)
+    assert set(entities) | {EntityType.CONTEXT_SNAPSHOT, EntityType.GROUP, EntityType.LIST} == set(EntityType)
     assert check_values(AuditLog._meta.db_table, "entity_type") == set(EntityType.values)
 
 

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 ("about", models.TextField(db_default="", default="", help_text="The key of what it is about.")),
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],

@@ -92,23 +92,25 @@ def _link(page: str, person: User, token: LinkToken) -> str:
 def send_reset(*, email: str) -> None:
     """A link for a forgotten password, if somebody with a password has this address; the caller is not told.
 
-    The message leaves in a thread of its own, so that the time of the answer does not tell it either.
+    The message is written and leaves in a thread of its own, so that the time of the answer does not tell it either.
     """
     person = User.objects.filter(email=email.strip().lower(), is_active=True).first()
-    if person is None or person.is_invited:
-        return
+    if person is not None and not person.is_invited:
+        Thread(target=_send_quietly, args=[person], daemon=True).start()
+
+
+def _reset_mail(person: User) -> EmailMessage:
     context = {
         "person": person,
         "hours": settings.RESET_HOURS,
         "link": _link("password_reset_confirm", person, reset_token),
     }
-    mail = message(person.email, f"A new password for {environment()}", "accounts/email/reset.txt", context)
-    Thread(target=_send_quietly, args=[mail], daemon=True).start()
+    return message(person.email, f"A new password for {environment()}", "accounts/email/reset.txt", context)
 
 
-def _send_quietly(mail: EmailMessage) -> None:
+def _send_quietly(person: User) -> None:
     try:
-        mail.send()
+        _reset_mail(person).send()
     except Exception:
         log.exception("A link for a forgotten password could not be sent")
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.contrib.auth.backends import ModelBackend
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from accounts.choices import Channel, NotificationType
@@ -66,7 +66,7 @@ def tell_people(notices: Sequence[Notice]) -> int:
     if not alone("gatehouse.notifications"):
         return 0
     wanted = _wanted(notices)
-    unread = {_key(row): row for row in Notification.objects.filter(is_read=False).select_for_update()}
+    unread = {_key(row): row for row in _locked(Notification.objects.filter(is_read=False))}
     gone = [row.pk for key, row in unread.items() if key not in wanted]
     Notification.objects.filter(pk__in=gone).update(is_read=True)
 
@@ -153,4 +153,10 @@ def mark_read(*, person: User, notification_id: UUID | None = None, seen_until: 
         rows = rows.filter(pk=notification_id)
     if seen_until is not None:
         rows = rows.filter(updated_at__lte=seen_until)
-    return rows.update(is_read=True)
+    with transaction.atomic():
+        return Notification.objects.filter(pk__in=[row.pk for row in _locked(rows)]).update(is_read=True)
+
+
+def _locked(rows: QuerySet[Notification]) -> QuerySet[Notification]:
+    """In one order, or a person who reads them all and the clock that makes them wait for each other in a circle."""
+    return rows.order_by("pk").select_for_update()

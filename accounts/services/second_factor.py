@@ -105,6 +105,8 @@ def reset_second_factor(*, person: User, actor: Actor) -> None:
     actor.require(PERMISSION, to="reset somebody's second factor")
     if person.is_superuser and actor.person is not None and not actor.person.is_superuser:
         raise NotAllowed("Only a superuser resets the second factor of a superuser.")
+    if person == actor.person:
+        raise NotAllowed("Your own second factor is turned off in your settings, with a code.")
     _lock(person)
     if not has_second_factor(person):
         raise Conflict(f"{person} has no second factor.")

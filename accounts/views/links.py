@@ -25,8 +25,9 @@ def forgotten(request: HttpRequest) -> HttpResponse:
     form = AddressForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         email = form.cleaned_data["email"].lower()
-        if _too_often(f"reset:{email}", MOST_OF_ADDRESS) or _too_often(
-            f"reset:{get_client_ip_address(request)}", MOST_FROM_HOST
+        # The host first: what it is refused must not fill the cache until its own count falls out of it.
+        if _too_often(f"reset:{get_client_ip_address(request)}", MOST_FROM_HOST) or _too_often(
+            f"reset:{email}", MOST_OF_ADDRESS
         ):
             return TemplateResponse(request, "registration/password_reset_wait.html", status=429)
         send_reset(email=email)

@@ -71,14 +71,14 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
     def value_view(self, request: HttpRequest, object_id: str, column: str) -> HttpResponse:
         """All of one column's value as plain text, where its page shows the beginning."""
         row = self.get_object(request, unquote(object_id))
-        if row is None or column not in {field.name for field in self.opts.concrete_fields}:
+        known = {field.name for field in self.opts.concrete_fields}
+        if row is None or column not in known:
             raise Http404("There is no such row, or it has no such column.")
-        if not self.has_view_permission(request, row) or column not in flatten_fieldsets(
-            self.get_fieldsets(request, row)
-        ):
+        shown = set(flatten_fieldsets(self.get_fieldsets(request, row))) - export.SECRET
+        if not self.has_view_permission(request, row) or column not in shown:
             raise PermissionDenied
-        value = getattr(row, column)
-        text = value if isinstance(value, str) else pretty(value)
+        value = row.serializable_value(column)
+        text = pretty(value) if isinstance(value, dict | list) else str(value)
         policy = {"Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'"}
         return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=policy)
 
@@ -91,6 +91,10 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         """In which order, from the end, rows are taken out; its last column is unique and an index answers it."""
         return (self.opts.pk.name,)
 
+    def told(self, row: M) -> M:
+        """The row as a page or a file tells it."""
+        return row
+
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """The list as a file, with the filters and the search of its address."""
         if not self.has_view_permission(request):
@@ -102,7 +106,7 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
             raise BadRequest("This address filters by something that the list does not know.") from None
         related = self.list_select_related
         header, attributes = export.columns_of(self.model, [] if isinstance(related, bool) else list(related))
-        rows = export.rows_of(chosen, self.export_key(request), attributes)
+        rows = export.rows_of(chosen, self.export_key(request), attributes, self.told)
         return export.csv_answer(request, self.opts.db_table, self.opts.db_table, header, rows)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -116,6 +120,8 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         return None
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         entity = entity_of(self.model)
         if entity is None:
             raise Http404(f"The audit log does not tell of {self.opts.verbose_name_plural}.")

@@ -62,7 +62,7 @@ def clock(moment: datetime) -> str:
 def relative(moment: datetime, now: datetime | None = None) -> str:
     distance = moment - (now or timezone.now())
     if abs(distance) < timedelta(seconds=1):
-        return "now"
+        return "just now"
     return f"in {duration(distance)}" if distance > timedelta(0) else f"{duration(distance)} ago"
 
 

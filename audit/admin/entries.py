@@ -120,7 +120,7 @@ def _entry(
     return Entry(
         row=row,
         actor=people.get(actor, "somebody who is not known here" if actor.startswith(PERSON) else actor),
-        entity=called(name),
+        entity=called(name or ""),
         url=admin_url(thing) if thing and row.entity_type in open_to else "",
         campaign=campaigns.get(str(row.campaign_id)),
     )

@@ -4,7 +4,7 @@ The rows are read page by page, each by its own short query, so that neither mem
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import models
@@ -20,7 +20,7 @@ from audit.receivers import record
 
 ROWS = 1000  # of a page
 SECRET = {"password", "token", "token_sha256", "lease_id"}  # what nobody takes home
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and in full width
 BYTE_ORDER_MARK = "\ufeff"  # without it, spreadsheets take Amharic for Latin letters
 
 
@@ -77,13 +77,15 @@ def columns_of(model: type[models.Model], related: list[str]) -> tuple[list[str]
     return header, attributes
 
 
-def rows_of(queryset: QuerySet[Any], key: tuple[str, ...], attributes: list[str]) -> Iterator[list[Any]]:
-    """Every row of the queryset, by descending `key`, whose last column is unique."""
+def rows_of(
+    queryset: QuerySet[Any], key: tuple[str, ...], attributes: list[str], told: Callable[[Any], Any]
+) -> Iterator[list[Any]]:
+    """Every row of the queryset as `told` tells it, by descending `key`, whose last column is unique."""
     ordered, values = queryset.order_by(*(f"-{name}" for name in key)), None
     while True:
         page = beyond(ordered, key, values, older=True) if values else ordered
         rows = list(page[:ROWS])
-        for row in rows:
+        for row in map(told, rows):
             yield [_value(row, name) for name in attributes]
         if len(rows) < ROWS:
             return

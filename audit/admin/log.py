@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -16,6 +17,7 @@ from audit.admin.entries import Entry, read
 from audit.admin.keyset import NEWER, OLDER, KeysetAdmin, KeysetChangeList
 from audit.admin.log_search import NAMES_OF_FIELDS, LogSearch, edge
 from audit.choices import SEVERITY_COLOUR, Severity
+from audit.leases import without_leases
 from audit.models import AuditLog
 from audit.seals import SEALED
 
@@ -110,6 +112,9 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         row = super().get_object(request, object_id, from_field)
         return self.prepare(request, [row])[0] if row else None
 
+    def told(self, row: AuditLog) -> AuditLog:
+        return without_leases(row)
+
     @admin.display(description="hash")
     def seal(self, row: AuditLog) -> str:
         """Computed anew from what stands there now."""
@@ -127,7 +132,7 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def prepare(self, request: HttpRequest, rows: list[AuditLog]) -> list[AuditLog]:
-        for row, entry in zip(rows, read(rows, request.user), strict=True):
+        for row, entry in zip(rows, read([self.told(row) for row in rows], request.user), strict=True):
             row.entry = entry  # type: ignore[attr-defined]
         return rows
 
@@ -165,6 +170,8 @@ class AuditLogAdmin(KeysetAdmin[AuditLog]):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """An entry never changes; what belongs to it is its trace."""
         entry = self.get_object(request, object_id)
+        if not self.has_view_permission(request, entry):
+            raise PermissionDenied
         if entry is None:
             raise Http404("There is no such entry.")
         return HttpResponseRedirect(reverse("admin:trace", args=[entry.trace_id]))

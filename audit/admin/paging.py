@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-MOST = 10_000  # rows that are counted, and that one can turn the pages to; searching and filters find the others
+MOST = 5_000  # rows that are counted, and that one can turn the pages to; searching and filters find the others
 
 
 def count_up_to(rows: "QuerySet[Any]", most: int) -> int:

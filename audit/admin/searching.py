@@ -8,7 +8,7 @@ Of a name that fits very many, the newest count, and the list says so.
 from django.db.models import Field, Model, Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
-MOST = 1_000  # rows of another table that one word stands for
+MOST = 500  # rows of another table that one word stands for
 MOST_WORDS = 8
 QUOTES = "\"'"
 

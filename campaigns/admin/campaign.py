@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
@@ -103,6 +105,18 @@ class CampaignAdmin(ConsoleAdmin[Campaign]):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         shown = buttons("campaigns_campaign_control_many", CampaignVerb, VERB_COLOUR) if may_control(request) else []
         return super().changelist_view(request, {"choose": shown, **(extra_context or {})})
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """A form that is saved puts back as it is *now* what the person did not touch: nobody writes in between."""
+        if request.method != "POST" or object_id is None:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        with transaction.atomic():
+            campaign = self.get_object(request, unquote(object_id))
+            if campaign is not None and self.has_change_permission(request, campaign):
+                list(Campaign.objects.select_for_update(no_key=True).filter(pk=campaign.pk).values("pk"))
+            return super().changeform_view(request, object_id, form_url, extra_context)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -87,13 +87,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
                 (
@@ -209,13 +209,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],
@@ -316,13 +316,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
                 (
@@ -854,9 +854,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="task",
             index=models.Index(
-                condition=models.Q(("deleted_at", None), ("status__in", ["review", "done", "failed"])),
+                condition=models.Q(("deleted_at", None), ("status__in", ["pending", "review", "done", "failed"])),
                 fields=["campaign", "status"],
-                name="idx_task_settled",
+                name="idx_task_progress",
             ),
         ),
         migrations.AddIndex(

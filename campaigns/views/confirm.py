@@ -9,7 +9,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, IntegrityError
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -31,7 +31,8 @@ def page(request: HttpRequest, template: str, status: int = 200, **context: Any)
 
 
 def first_error(form: forms.Form) -> str:
-    return next(str(error) for errors in form.errors.values() for error in errors)
+    said = (str(error) for errors in form.errors.values() for error in errors)
+    return next(said, "This form came empty; fill it in.")
 
 
 def chosen(request: HttpRequest) -> list[UUID]:
@@ -66,6 +67,6 @@ def one_after_other(rows: Iterable[Any], do: Callable[[Any], str]) -> list[Resul
             continue
         try:
             results.append(Result(row, True, do(row)))
-        except (Refused, IntegrityError, DataError) as refusal:
+        except (Refused, DatabaseError) as refusal:
             results.append(Result(row, False, sentence(refusal)))
     return results

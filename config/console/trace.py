@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +19,12 @@ from audit import exact_json
 from audit.admin import export
 from audit.context import TRACE_ID
 from audit.models import AuditLog
-from audit.trace import read_trace, rows_of
+from audit.trace import Page, read_trace, rows_of
 from config.console.journey import journey
+from content.blind import hidden_on
 
 PERMISSION = "audit.view_auditlog"
 MAY_NOT = f"You may not read the audit log. Ask an Administrator for the permission “{PERMISSION}”."
-SECRET = {"lease_id"}  # whoever knows a lease holds it; nobody takes one home
 COLUMNS = [
     *("created_at", "actor_type", "actor_id", "action", "entity_type", "entity_id", "output_summary", "severity"),
     *("changes", "inputs_hash", "tool_name", "campaign_id", "trace_id", "audit_id"),
@@ -33,7 +35,7 @@ COLUMNS = [
 def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
     _check(request, trace_id)
     after = _cursor(request.GET.get("after", ""))
-    page = read_trace(trace_id, request.user, after)
+    page = _without_blind(read_trace(trace_id, request.user, after), hidden_on(trace_id, request.user))
     if not page.steps and not after:
         raise Http404(f"Nothing is known of trace {trace_id}.")
     context = {
@@ -55,7 +57,8 @@ def trace_file(request: HttpRequest, trace_id: str, form: str) -> HttpResponseBa
     first = next(rows, None)
     if first is None:
         raise Http404(f"Nothing is known of trace {trace_id}.")
-    told = _values(first, rows)
+    hidden = hidden_on(trace_id, request.user)
+    told = (_value(row, hidden) for row in chain([first], rows))
     name, query = f"trace-{trace_id}", f"trace_id={trace_id}"
     if form == "csv":
         return export.csv_answer(request, name, AuditLog._meta.db_table, COLUMNS, map(list, told), query=query)
@@ -72,14 +75,15 @@ def _check(request: HttpRequest, trace_id: str) -> None:
         raise Http404(f"“{trace_id[:80]}” is not a trace: a trace has 32 digits from 0 to 9 and a to f.")
 
 
-def _values(first: AuditLog, rows: Iterator[AuditLog]) -> Iterator[tuple[Any, ...]]:
-    yield _value(first)
-    yield from map(_value, rows)
+def _without_blind(page: Page, hidden: set[str]) -> Page:
+    """That a judge was asked is told, and not what it said, to whoever is to decide for themselves."""
+    steps = [replace(step, changes=[]) if step.first.row.entity_id in hidden else step for step in page.steps]
+    return replace(page, steps=steps)
 
 
-def _value(row: AuditLog) -> tuple[Any, ...]:
-    if isinstance(row.changes, dict):
-        row.changes = {column: pair for column, pair in row.changes.items() if column not in SECRET}
+def _value(row: AuditLog, hidden: set[str]) -> tuple[Any, ...]:
+    if row.entity_id in hidden:
+        row.changes = None
     return tuple(getattr(row, column) for column in COLUMNS)
 
 

@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
@@ -150,13 +150,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],
@@ -239,7 +239,7 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 ("artifact_sha256", audit.base.Sha256Field(help_text="The content that was seen.", max_length=64)),
@@ -310,13 +310,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
                 (
@@ -536,13 +536,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],
@@ -628,13 +628,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],

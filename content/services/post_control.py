@@ -140,6 +140,8 @@ def why_not_again(record: PublishRecord, task: Task) -> str:
         return "Nobody has approved it, so that it cannot be queued."
     if task.status not in {TaskStatus.DONE, TaskStatus.REVIEW}:
         return f"Its task is {task.get_status_display()}: what it made is not published."
+    if task.retries.filter(attempt__gt=0, task_type=task.task_type).exists():
+        return "The work was sent back: what its next attempt makes is published in its place."
     made = record.artifact
     if task.artifacts.filter(artifact_type=made.artifact_type, version__gt=made.version).exists():
         return "A newer version of it was made, which is published in its place."

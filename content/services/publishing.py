@@ -33,7 +33,8 @@ def queue_posts(
 ) -> list[PublishRecord]:
     """One queued post for each platform of the campaign, bound to exactly the approved content.
 
-    Nothing for what no audience sees (plans, metrics), and nothing where the artifact is queued or out already.
+    Nothing for what no audience sees (plans, metrics), and nothing where the artifact is queued or out already. What
+    an operator held stays held when its approval is taken back and given again.
     """
     artifact = decision.artifact
     if artifact.artifact_type not in PUBLISHABLE:
@@ -42,7 +43,10 @@ def queue_posts(
     unapproved = PublishRecord.objects.queued().filter(artifact=artifact, decision=None, adopted=False)
     with acting(actor):
         unapproved.change("replace", status=PublishStatus.FAILED, error="Replaced by an approved post.")
-        taken = set(PublishRecord.objects.live().filter(artifact=artifact).values_list("platform", flat=True))
+        tries = PublishRecord.objects.filter(artifact=artifact).order_by("created_at", "attempt")
+        last = {post.platform: post for post in tries}
+        taken = {platform for platform, post in last.items() if post.status != PublishStatus.FAILED}
+        held = {platform for platform, post in last.items() if post.hold == Hold.OPERATOR}
         return PublishRecord.objects.create_all(
             [
                 PublishRecord(
@@ -54,6 +58,7 @@ def queue_posts(
                     decision=decision,
                     content_sha256=artifact.content_sha256,
                     scheduled_for=scheduled_for,
+                    hold=Hold.OPERATOR if platform in held else None,
                 )
                 for platform in artifact.campaign.platforms
                 if platform not in taken

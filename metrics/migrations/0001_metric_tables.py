@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
             ],
@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],
@@ -179,7 +179,7 @@ class Migration(migrations.Migration):
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],
@@ -231,13 +231,13 @@ class Migration(migrations.Migration):
                 (
                     "created_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written (UTC)."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
                     ),
                 ),
                 (
                     "updated_at",
                     models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="Kept by a trigger, for every door."
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
             ],

@@ -23,7 +23,14 @@ from config.groups import ADMINISTRATOR, AUDITOR, OPERATOR, REVIEWER
 from config.notices import tell_what_waits
 from content.choices import Decision, Outcome
 from content.models import PublishRecord, ReviewItem
-from content.services import decide_review_item, publish_failed, publish_unknown, queue_post_again, settle_unknown_post
+from content.services import (
+    decide_review_item,
+    publish_failed,
+    publish_unknown,
+    queue_post_again,
+    settle_unknown_post,
+    undo_decision,
+)
 from metrics.models import MetricArchive
 from tests import factories
 from tests.concurrency import together
@@ -258,6 +265,17 @@ def test_what_was_decided_is_marked_as_read_and_fewer_are_told_as_fewer() -> Non
         decide_review_item(item_id=item.pk, decision=Decision.APPROVE, reasons=[], actor=Actor.human(reviewer))
         assert tell() == 0
         assert [title for _, title in told(reviewer)] == ([left] if left else [])
+
+
+def test_what_waits_again_after_an_undo_is_told_again() -> None:
+    reviewer, actor = (person := factories.make_user(REVIEWER)), Actor.human(person)
+    (item,) = overdue()
+    tell()
+    decide_review_item(item_id=item.pk, decision=Decision.APPROVE, reasons=[], actor=actor)
+    assert (tell(), told(reviewer)) == (0, [])
+    undo_decision(item_id=item.pk, actor=actor)
+    assert (tell(), tell()) == (1, 0)
+    assert [type for type, _ in told(reviewer)] == ["review_overdue"]
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"notify_by": {"review_overdue": "none"}}])

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.urls import set_script_prefix
 from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
@@ -356,3 +357,61 @@ def test_a_group_that_nobody_knows_is_said_where_one_looks_for_trouble(settings)
     settings.REQUIRE_SECOND_FACTOR = [OPERATOR, "Operators"]
     warnings = Client().get("/readyz").json()["warnings"]
     assert "REQUIRE_SECOND_FACTOR names “Operators”, which is no group here" in warnings
+
+
+# --- Ways round it ---------------------------------------------------------------------------------------------------
+
+
+def test_nobody_resets_their_own_without_a_code() -> None:
+    """An open session of an Administrator is not enough to take the second factor off."""
+    person, secret, _ = with_factor(ADMINISTRATOR)
+    client = signed_in_by_password(person)
+    client.post(CODE_PAGE, {"code": code_of(secret)})
+    page = client.post(f"/admin/accounts/user/{person.pk}/reset/", follow=True).content.decode()
+    assert "turned off in your settings, with a code" in page
+    assert second_factor.has_second_factor(person)
+
+
+def test_it_is_asked_under_a_prefix_too(settings) -> None:
+    settings.FORCE_SCRIPT_NAME = "/gatehouse"
+    person, _, _ = with_factor()
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    set_script_prefix("/gatehouse/")  # what a server does, and the client of tests does not
+    try:
+        answer = client.get("/admin/content/reviewitem/")
+    finally:
+        set_script_prefix("/")
+    assert answer["Location"] == f"/gatehouse{CODE_PAGE}?next=%2Fgatehouse%2Fadmin%2Fcontent%2Freviewitem%2F"
+
+
+@pytest.mark.parametrize("path", ["/%61dmin/", "/admin//", "/admin/./you/", "/admin/%2e%2e/admin/", "/Admin/"])
+@pytest.mark.parametrize("method", ["get", "head", "options", "put"])
+def test_no_spelling_and_no_method_leads_round_it(path, method) -> None:
+    person, _, _ = with_factor(is_superuser=True)
+    answer = getattr(signed_in_by_password(person), method)(path)
+    assert answer.status_code in {302, 404}
+    assert answer.status_code == 404 or answer["Location"].startswith(CODE_PAGE)
+
+
+def test_a_forged_fragment_leads_nowhere_else() -> None:
+    person, _, _ = with_factor()
+    headers = {"HX-Request": "true", "HX-Current-URL": "https://evil.example.org/admin/"}
+    assert signed_in_by_password(person).get("/admin/", headers=headers)["HX-Redirect"] == CODE_PAGE
+
+
+def test_a_session_of_before_the_password_and_of_before_the_code_is_worth_nothing() -> None:
+    person, secret, _ = with_factor()
+    client = Client()
+    client.get("/admin/login/")
+    client.post("/admin/login/", {"username": person.email, "password": PASSWORD})
+    half = client.session.session_key
+    client.post(CODE_PAGE, {"code": code_of(secret)})
+    assert client.session.session_key != half
+    thief = Client()
+    thief.cookies["sessionid"] = half
+    assert thief.get("/admin/")["Location"].startswith("/admin/login/")
+    whole = client.session.session_key
+    client.post("/admin/logout/")
+    thief.cookies["sessionid"] = whole
+    assert thief.get("/admin/")["Location"].startswith("/admin/login/")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import Group
 from django.core import mail
+from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
@@ -263,7 +264,7 @@ def test_the_answer_is_the_same_whoever_asks_for_whom() -> None:
 def test_a_link_is_asked_for_three_times_an_hour_for_an_address(monkeypatch) -> None:
     for email in ("known@example.org", "unknown@example.org"):
         assert [ask(email) for _ in range(5)] == [302, 302, 302, 429, 429]
-    monkeypatch.setattr(links, "MOST_FROM_HOST", 7)
+    monkeypatch.setattr(links, "MOST_FROM_HOST", 11)
     assert [ask(f"{n}@example.org") for n in range(3)] == [302, 429, 429]
 
 
@@ -314,3 +315,51 @@ def test_the_pages_say_nothing_to_caches_and_carry_no_token_on() -> None:
     assert answer.status_code == 302
     assert "no-store" in answer["Cache-Control"]
     assert answer["Referrer-Policy"] == "same-origin"
+
+
+def test_ones_own_password_wants_the_old_one_for_administrators_too() -> None:
+    person = factories.make_user(ADMINISTRATOR, is_superuser=True)
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    given = {"password1": "another long one 99", "password2": "another long one 99", "usable_password": "true"}
+    answer = client.post(f"/admin/accounts/user/{person.pk}/password/", given)
+    assert answer["Location"] == "/admin/password_change/"
+    person.refresh_from_db()
+    assert person.check_password(factories.PASSWORD)
+
+
+def test_many_addresses_do_not_make_a_host_forgotten() -> None:
+    """What is refused must leave nothing in a cache that forgets the oldest when it is full."""
+    statuses = {Client().post("/admin/password/forgotten/", {"email": f"a{n}@x.org"}).status_code for n in range(31)}
+    assert statuses == {302, 429}
+    assert cache.get("reset:a30@x.org") is None
+
+
+@pytest.mark.parametrize("verb", ["change", "password", "reset", "invite"])
+def test_an_administrator_changes_nothing_of_a_superuser(verb) -> None:
+    person, client = factories.make_user(is_superuser=True), Client()
+    client.force_login(factories.make_user(ADMINISTRATOR), backend="django.contrib.auth.backends.ModelBackend")
+    before = User.objects.filter(pk=person.pk).values().get()
+    given = {
+        "email": "mine@x.org",
+        "is_active": "",
+        "password1": "another long one 99",
+        "password2": "another long one 99",
+    }
+    client.post(f"/admin/accounts/user/{person.pk}/{verb}/", given)
+    assert User.objects.filter(pk=person.pk).values().get() == before
+
+
+def test_no_form_makes_a_superuser() -> None:
+    client = Client()
+    client.force_login(factories.make_user(ADMINISTRATOR), backend="django.contrib.auth.backends.ModelBackend")
+    raised = {"is_superuser": "on", "user_permissions": ["1"], "password": "x", "is_active": "on"}
+    client.post("/admin/accounts/user/add/", {"email": "new@x.org", "display_name": "", **raised})
+    person = User.objects.get(email="new@x.org")
+    client.post(f"/admin/accounts/user/{person.pk}/change/", {"email": "new@x.org", "display_name": "New", **raised})
+    client.post("/admin/you/", {"display_name": "Me", "time_zone": "", **raised})
+    assert not User.objects.filter(is_superuser=True).exists()
+    assert not person.user_permissions.exists()
+    person.refresh_from_db()
+    assert person.display_name == "New"
+    assert person.is_invited

@@ -52,7 +52,7 @@ def test_the_page_begins_with_sentences(sign_in: Any) -> None:
     assert "judge-2 said 0.80 on average, and people agreed in <strong>9 of 12</strong> cases, 75 % (47–91 %)" in page
     assert "<strong>about as sure as it should be</strong>" in page
     assert "judge-2 said 0.95 on average, and people agreed in <strong>4 of 4</strong> cases: too few to tell." in page
-    assert "It escalated 1 time, which agrees with nobody: of these, people approved 0 and rejected 1." in page
+    assert "It escalated 1 time, which is neither right nor wrong: of these, people approved 0 and rejected 1." in page
 
 
 def test_the_drawing_and_the_table_tell_the_same(sign_in: Any) -> None:

@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from audit.context import Actor
 from audit.exact_json import same
 from audit.models import AuditLog
 from campaigns.forms import DEFAULT_REASONS, CampaignForm
 from campaigns.models import Campaign
 from campaigns.rules import PARTS, put_together, taken_apart
 from config.groups import AUDITOR, OPERATOR
+from content.services import set_approve_threshold
 from content.services.policy import ReviewPolicy
-from tests.factories import make_campaign
+from tests.concurrency import one_then_other
+from tests.factories import make_campaign, make_user
 
 pytestmark = pytest.mark.django_db
 ADD = "/admin/campaigns/campaign/add/"
@@ -209,6 +212,20 @@ def test_what_an_agent_writes_while_the_form_is_open_stays(sign_in) -> None:
     campaign.refresh_from_db()
     policy = {"due_minutes": 30, "judge_minutes": 5}
     assert campaign.constraints == {"review_policy": policy, "found": "by an agent"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("form_first", [True, False])
+def test_a_form_and_a_threshold_that_are_saved_at_once_lose_nothing(sign_in, form_first) -> None:
+    operator, campaign = sign_in(OPERATOR), make_campaign(constraints={"no": 1})
+    threshold = {"threshold": Decimal("0.9"), "reason": "Too many faults.", "actor": Actor.human(make_user(OPERATOR))}
+    both = [
+        lambda: sent(operator, campaign, due_minutes="30").status_code,
+        lambda: set_approve_threshold(campaign_id=campaign.pk, **threshold),
+    ]
+    one_then_other(*(both if form_first else both[::-1]))
+    campaign.refresh_from_db()
+    assert campaign.constraints == {"no": 1, "review_policy": {"due_minutes": 30, "approve_threshold": Decimal("0.9")}}
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,20 @@ def test_escalating_asks_a_person_or_the_administrators(sign_in) -> None:
     assert 'name="to_administrators"' not in page
 
 
+def test_the_queue_beside_an_item_leaves_out_what_one_may_not_decide(sign_in) -> None:
+    dawit, other, items = (
+        sign_in(REVIEWER),
+        sign_in(REVIEWER),
+        [waiting_item(title="First"), waiting_item(title="Second")],
+    )
+    dawit.post(page_of(items[0]), form(items[0], "escalate"))
+    second_person = ReviewItem.objects.open().get(artifact=items[0].artifact)
+    beside = page_of(second_person)
+    assert beside not in text(dawit.get(page_of(items[1])))
+    assert beside in text(other.get(page_of(items[1])))
+    assert beside in text(sign_in(AUDITOR).get(page_of(items[1])))
+
+
 def test_the_margin_tells_the_way_so_far_and_not_what_the_judge_of_a_blind_sample_said(sign_in) -> None:
     item, reviewer = waiting_item(), sign_in(REVIEWER)
     page = text(reviewer.get(page_of(item)))

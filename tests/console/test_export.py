@@ -57,11 +57,11 @@ def test_filters_and_search_choose_the_rows_and_names_stand_beside_keys(sign_in)
 
 
 def test_what_agents_wrote_is_no_formula(sign_in) -> None:
-    for title in ("=HYPERLINK(1)", "+1", "-1", "@x", "plain", 'a "quoted", one\nof two lines'):
+    for title in ("=HYPERLINK(1)", "+1", "-1", "@x", "＝1", "plain", 'a "quoted", one\nof two lines'):
         factories.make_task(title=title)
     rows = taken(sign_in(REVIEWER).get(reverse("admin:campaigns_task_export")))
     told = {row["title"] for row in rows}
-    assert told == {"'=HYPERLINK(1)", "'+1", "'-1", "'@x", "plain", 'a "quoted", one\nof two lines'}
+    assert told == {"'=HYPERLINK(1)", "'+1", "'-1", "'@x", "'＝1", "plain", 'a "quoted", one\nof two lines'}
 
 
 def test_it_is_on_record_before_the_first_line_is_read(sign_in) -> None:
@@ -91,7 +91,7 @@ def test_a_long_list_is_read_page_by_page(sign_in, monkeypatch) -> None:
     ) as captured:
         rows = taken(client.get(reverse("admin:campaigns_task_export")))
     assert [row["task_id"] for row in rows] == [str(task.pk) for task in reversed(made)]
-    pages = [query["sql"] for query in captured if 'FROM "task"' in query["sql"] and "LIMIT 5" in query["sql"]]
+    pages = [query["sql"] for query in captured if 'FROM "task"' in query["sql"] and query["sql"].endswith("LIMIT 5")]
     assert len(pages) == 3
 
 

@@ -152,3 +152,14 @@ def test_the_trace_is_reached_from_everything_on_it(sign_in) -> None:
         (item, item.task.trace_id),
     ):
         assert page_of(trace) in body(client.get(admin_url(row))), row
+
+
+def test_a_measurement_leads_to_its_trace(sign_in) -> None:
+    post = factories.published_post("p-1")
+    (event, *_) = factories.make_events(post, amount=1)
+    client, trace = sign_in(AUDITOR), reverse("admin:trace", args=[post.artifact.task.trace_id])
+    for page in (
+        reverse("admin:metrics_metricevent_changelist"),
+        reverse("admin:metrics_metricevent_change", args=[event.pk]),
+    ):
+        assert trace in client.get(page).rendered_content

@@ -10,7 +10,8 @@ from django.utils import timezone
 from audit.context import Actor
 from audit.errors import Conflict, Invalid, NotAllowed, TooLate
 from audit.models import AuditLog
-from campaigns.services import control_campaign
+from campaigns.choices import TaskVerb
+from campaigns.services import control_campaign, operate_task
 from config.groups import AUDITOR, OPERATOR, REVIEWER
 from content.choices import Decision, Hold, Outcome, PublishStatus
 from content.models import PublishRecord, ReviewDecision
@@ -145,6 +146,15 @@ def test_what_a_rejected_task_made_is_not_published() -> None:
 
 
 @pytest.mark.django_db
+def test_what_was_sent_back_does_not_leave_beside_its_next_attempt() -> None:
+    record, operator = post(), person()
+    operate_task(TaskVerb.SEND_BACK, task_id=record.artifact.task_id, actor=operator, reason="Say it shorter.")
+    with pytest.raises(Conflict, match="was sent back"):
+        again(record, operator)()
+    assert not PublishRecord.objects.queued().exists()
+
+
+@pytest.mark.django_db
 def test_an_older_version_is_not_published_in_place_of_the_newer() -> None:
     """Plain SQL can approve an older version; what it queued is not tried again once there is a newer one."""
     task = claimed_task(campaign=make_campaign(target_platforms=["tiktok"]))
@@ -265,6 +275,25 @@ def test_a_publisher_and_an_operator_at_the_same_moment(first: str) -> None:
         assert claimed == []
     record.refresh_from_db()
     assert (record.lease_id is None) != (record.hold is None)
+
+
+@pytest.mark.django_db
+def test_what_an_operator_holds_stays_held_when_its_approval_is_taken_back_and_given_again() -> None:
+    reviewer, operator = person(REVIEWER), person()
+    item = waiting_item(campaign=make_campaign(target_platforms=["tiktok", "youtube"]))
+    approval = {"item_id": item.pk, "decision": Decision.APPROVE, "reasons": [], "actor": reviewer}
+    decide_review_item(**approval)
+    held = PublishRecord.objects.get(platform="tiktok")
+    hold_post(publish_id=held.pk, actor=operator, reason="Legal looks at it.")
+    undo_decision(item_id=item.pk, actor=reviewer)
+    assert not PublishRecord.objects.queued().exists()
+    decide_review_item(**approval)
+    assert dict(PublishRecord.objects.queued().values_list("platform", "hold")) == {
+        "tiktok": Hold.OPERATOR,
+        "youtube": None,
+    }
+    again = PublishRecord.objects.queued().get(platform="tiktok")
+    assert release_hold(publish_id=again.pk, actor=operator, reason="Legal agrees.").hold is None
 
 
 @pytest.mark.django_db(transaction=True)

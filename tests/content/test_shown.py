@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.conf import settings
 from django.core import signing
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -20,7 +21,7 @@ from content.frame import LASTS, SALT, file_address, frame_address
 from content.kinds import BINARY, Kind, media_type
 from content.models import Artifact, VideoAsset
 from content.ranges import MOST
-from content.shown import Shown, shown
+from content.shown import HEIGHTS, Shown, shown
 from tests import factories
 from tests.factories import PNG, made_anew, make_artifact, make_task, make_user
 
@@ -440,7 +441,7 @@ def test_the_page_of_an_artifact_tells_its_versions_its_decisions_and_what_chang
 
     page = text(reviewer.get(page_of(second)))
 
-    assert '<iframe class="frame frame-line" sandbox="" src="/content/' in page
+    assert '<iframe class="frame frame-lines-3" sandbox="" src="/content/' in page
     assert "Changed since version 1" in page
     assert "hidden<span" in page
     assert f'href="{page_of(first)}"' in page
@@ -526,3 +527,25 @@ def test_the_whole_of_a_value_is_for_those_who_may_see_its_page() -> None:
     assert stranger.get(whole.replace("context", "nonsense")).status_code == 404
     hidden = reverse("admin:accounts_user_value", args=[make_user().pk, "password"])
     assert stranger.get(hidden).status_code == 403
+
+
+AMHARIC = "መስቀል ደመራ በአዲስ አበባ መስቀል አደባባይ በየዓመቱ መስከረም 16 ቀን ይከበራል። "
+
+
+@pytest.mark.parametrize(
+    ("content", "height"),
+    [
+        ("One line.", "lines-3"),
+        ("A usual post of some 870 letters. " * 26, "lines-16"),
+        (AMHARIC * 12, "lines-16"),
+        ("line\n" * 50, "tall"),
+    ],
+)
+def test_the_frame_is_as_tall_as_the_text(content: str, height: str) -> None:
+    assert shown(make_artifact(content=content.encode())).height == height
+
+
+def test_the_stylesheet_knows_each_height() -> None:
+    sheet = (settings.BASE_DIR / "static/console/console.css").read_text()
+    for name in (*(f"lines-{lines}" for lines in HEIGHTS), "tall", "picture", "audio"):
+        assert f".frame-{name} {{" in sheet

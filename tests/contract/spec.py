@@ -167,7 +167,7 @@ TABLES = {
             "idx_task_trace",
             "idx_task_parent",
             "idx_task_ended",
-            "idx_task_settled",
+            "idx_task_progress",
             "idx_task_title",
         },
     ),

@@ -76,7 +76,8 @@ def of_posts(posts: Posts) -> Iterator[Need]:
         )
     if posts.to_look_at:
         words = "Read why, and queue again what should still leave."
-        yield Need("need-failed", f"{amount(posts.to_look_at, 'post')} failed in 24 h", words, part_url("failures"))
+        told = f"{amount(posts.to_look_at, 'post')} failed, not queued again"
+        yield Need("need-failed", told, words, part_url("failures"))
 
 
 def of_reviews(waiting: Waiting) -> Iterator[Need]:

@@ -11,7 +11,8 @@ from config.console.overview.figures import Card, Figure, listed
 from config.console.overview.kept import kept
 from content.choices import Hold, PublishStatus
 from content.models import PublishRecord
-from content.publishing_page import failures
+from content.publishing_page import failures, part_url
+from content.publishing_page import queued as to_leave
 
 LIST = "content_publishrecord"
 KEPT = 10  # seconds
@@ -31,11 +32,7 @@ class Posts:
         queued = self.figures[0]
         says = f"next in {duration(self.next - self.now)}" if self.next else "none is timed"
         alarm = f"{self.unknown:,} outcome unknown" if self.unknown else ""
-        return Card("posts", "To be published", queued.number, queued.url, says, alarm, unknown_url())
-
-
-def unknown_url() -> str:
-    return listed(LIST, status__exact=PublishStatus.QUEUED.value, hold__exact=Hold.OUTCOME_UNKNOWN.value)
+        return Card("posts", "To be published", queued.number, queued.url, says, alarm, part_url("unknown"))
 
 
 def posts(now: datetime) -> Posts:
@@ -50,7 +47,7 @@ def posts(now: datetime) -> Posts:
     queued = kept("queued", KEPT, lambda: _queued(now))
     to_look_at = failures().order_by().filter(updated_at__gte=since).count() if failed else 0
     figures = [
-        Figure("queued", queued["all"], listed(LIST, status__exact=PublishStatus.QUEUED.value), "info"),
+        Figure("queued", queued["all"], part_url("queue"), "info"),
         Figure(
             "published",
             published,
@@ -58,7 +55,7 @@ def posts(now: datetime) -> Posts:
             "good",
         ),
         Figure("failed", failed, listed(LIST, status__exact=PublishStatus.FAILED.value, updated_at__gte=since), "bad"),
-        Figure("outcome unknown", unknown["amount"], unknown_url(), "warn"),
+        Figure("outcome unknown", unknown["amount"], part_url("unknown"), "warn"),
     ]
     leaves = queued["next"] if queued["next"] and queued["next"] > now else None
     return Posts(figures, unknown["amount"], unknown["oldest"], to_look_at, leaves, now)
@@ -66,4 +63,4 @@ def posts(now: datetime) -> Posts:
 
 def _queued(now: datetime) -> dict[str, Any]:
     timed = Q(scheduled_for__gt=now, hold=None)
-    return PublishRecord.objects.queued().aggregate(all=Count("*"), next=Min("scheduled_for", filter=timed))
+    return to_leave().order_by().aggregate(all=Count("*"), next=Min("scheduled_for", filter=timed))
