@@ -11,6 +11,8 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.services.second_factor import has_second_factor, must_have_second_factor
 
+CONSOLE = "/admin/"
+
 
 class SecondFactorMiddleware:
     """For every address of the console, whatever view answers there."""
@@ -19,7 +21,7 @@ class SecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith(reverse("admin:index")):  # under whatever prefix it is served
+        if not request.path_info.startswith(CONSOLE):  # without the prefix under which all of it may be served
             return self.get_response(request)
         if (page := required_page(request)) and request.path not in (page, reverse("admin:logout")):
             return led_to(page, request)

@@ -10,11 +10,13 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from audit.admin.export import columns_of, csv_answer, rows_of
 from campaigns.choices import CAMPAIGN_FINAL, CampaignStatus
 from campaigns.models import Campaign, SystemControl
 from content.choices import Hold, PublishStatus
@@ -99,13 +101,18 @@ def part_url(part: str) -> str:
 
 
 @require_safe
-def publishing(request: HttpRequest, part: str = "queue") -> HttpResponse:
+def publishing(request: HttpRequest, part: str = "queue") -> HttpResponseBase:
     if not request.user.has_perm(VIEW):
         raise PermissionDenied(f"You may not see posts. Ask an Administrator for the permission “{VIEW}”.")
     if part not in PARTS:
         raise Http404("Publishing has three parts: the queue, failures, and what nobody knows the outcome of.")
     chosen, page = Chosen.of(request), _page_number(request)
     posts = chosen.narrow(PARTS[part][1]()).select_related(*SHOWN_FIRST)
+    if "csv" in request.GET:
+        header, attributes = columns_of(PublishRecord, ["artifact", "campaign", "decision"])
+        return csv_answer(
+            request, f"publishing-{part}", "publish_record", header, rows_of(posts, ("publish_id",), attributes)
+        )
     found = list(posts[(page - 1) * ON_A_PAGE : page * ON_A_PAGE + 1])
     context = {
         **admin.site.each_context(request),
@@ -114,6 +121,7 @@ def publishing(request: HttpRequest, part: str = "queue") -> HttpResponse:
         "tabs": [_tab(name, part, chosen) for name in PARTS],
         "rows": _rows(found[:ON_A_PAGE], request),
         "sooner": chosen.query(page=page - 1) if page > 1 else "",
+        "csv": chosen.query(csv=1),
         "later": chosen.query(page=page + 1) if len(found) > ON_A_PAGE else "",
         "chosen": chosen,
         "campaigns": _campaigns(chosen),

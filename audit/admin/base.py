@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.admin.views.main import ChangeList
@@ -166,6 +166,11 @@ class ConsoleAdmin(admin.ModelAdmin[M]):
         form = super().get_form(request, obj, change=change, **kwargs)
         form.refusal = getattr(request, "refusal", "")  # type: ignore[attr-defined]
         return form
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """An address that is wrong leads to its list; Django's own words suppose that something was deleted."""
+        messages.warning(request, f"There is no {opts.verbose_name} under this address.")
+        return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
     def save_model(self, request: HttpRequest, obj: M, form: Any, change: bool) -> None:
         """Write only what this person changed: a form that was open during a halt must not undo it."""

@@ -78,7 +78,7 @@ def columns_of(model: type[models.Model], related: list[str]) -> tuple[list[str]
 
 
 def rows_of(
-    queryset: QuerySet[Any], key: tuple[str, ...], attributes: list[str], told: Callable[[Any], Any]
+    queryset: QuerySet[Any], key: tuple[str, ...], attributes: list[str], told: Callable[[Any], Any] = lambda row: row
 ) -> Iterator[list[Any]]:
     """Every row of the queryset as `told` tells it, by descending `key`, whose last column is unique."""
     ordered, values = queryset.order_by(*(f"-{name}" for name in key)), None

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +19,7 @@ from agents.choices import AGENT_COLOUR, AgentStatus
 from agents.models import Agent
 from agents.services import PERMISSION
 from audit.admin.entries import read
+from audit.admin.export import csv_answer
 from audit.choices import EntityType
 from audit.models import AuditLog
 from campaigns.choices import CampaignStatus
@@ -85,7 +87,7 @@ FIRST = "quiet"
 
 
 @require_safe
-def agents(request: HttpRequest) -> HttpResponse:
+def agents(request: HttpRequest) -> HttpResponseBase:
     if not request.user.has_perm(VIEW):
         raise PermissionDenied(f"You may not see agents. Ask an Administrator for the permission “{VIEW}”.")
     chosen, now = Chosen.of(request), timezone.now()
@@ -95,6 +97,8 @@ def agents(request: HttpRequest) -> HttpResponse:
     found, window = at_work(active, now)
     rows = sorted((_row(work, now) for work in found), key=lambda row: str(row.work.agent).lower())
     rows.sort(key=SORTS[chosen.sort][1])
+    if "csv" in request.GET:
+        return csv_answer(request, "agents-at-work", "agent", COLUMNS, map(_told, rows))
     page = _page(request, len(rows))
     shown = rows[(page - 1) * ON_A_PAGE : page * ON_A_PAGE]
     count_pending([row.work for row in shown])
@@ -110,6 +114,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "newest": NEWEST,
         "chosen": chosen,
         "sorts": [(title, chosen.query(sort=name), name == chosen.sort) for name, (title, _) in SORTS.items()],
+        "csv": chosen.query(csv=1),
         "before": chosen.query(page=page - 1) if page > 1 else "",
         "after": chosen.query(page=page + 1) if page * ON_A_PAGE < len(rows) else "",
         "groups": _groups(chosen),
@@ -132,6 +137,19 @@ def _row(work: AtWork, now: Any) -> Row:
     if work.in_progress:
         return Row(work, "working", "info", "")
     return Row(work, "idle" if work.last_seen else "not seen yet", "neutral", "")
+
+
+COLUMNS = [
+    *("agent_id", "display_name", "agent_group", "campaign", "state", "why", "in_progress", "last_seen"),
+    *("ended_24h", "failed_24h", "rejected_24h", "ended_7d", "failed_7d", "rejected_7d", "judged_today"),
+]
+
+
+def _told(row: Row) -> list[Any]:
+    work, agent = row.work, row.work.agent
+    ended = [number for time in (work.day, work.week) for number in (time.ended, time.failed, time.rejected)]
+    named = [agent.agent_id, agent.display_name, agent.agent_group, str(agent.campaign or "")]
+    return [*named, row.word, row.why, work.in_progress, work.last_seen, *ended, work.judged]
 
 
 def _with_pending(row: Row) -> Row:

@@ -84,6 +84,8 @@
                     hint.textContent = writes(event.target) ? "Choose first: Esc, then a, r or e." : "Choose first: a, r or e.";
                 }
             }
+        } else if (event.key === "Enter" && event.target.type === "checkbox") {
+            event.preventDefault(); // browsers press a form's first button for it
         } else if (event.key === "Escape") {
             if (event.target === words) {
                 chosen ? chosen.focus() : words.blur();

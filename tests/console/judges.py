@@ -95,7 +95,7 @@ def counted_by_postgresql() -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")
     else:
         with psycopg.connect(**address("migrator"), autocommit=True) as owner:
-            owner.execute("ANALYZE")
+            owner.execute("ANALYZE task, artifact, review_decision, review_item, publish_record")
 
 
 def _judged(cursor: Any, campaign: Campaign, judge: str, confidence: str, amount: int, action: str, hits: Any) -> Any:

@@ -105,3 +105,18 @@ def test_no_model_has_a_secret_that_the_file_would_tell() -> None:
     names = {field.column for model in apps.get_models() for field in model._meta.concrete_fields}
     sounding = {name for name in names if any(word in name for word in ("password", "token", "secret", "lease_id"))}
     assert sounding <= export.SECRET | {"api_token_id", "judge_lease_id"}
+
+
+def test_the_parts_of_publishing_and_the_agents_at_work_can_be_taken_too(world, sign_in) -> None:
+    client = sign_in(AUDITOR)
+    for part, address in (("queue", "/admin/publishing/"), ("unknown", "/admin/publishing/unknown/")):
+        page = client.get(address)
+        rows = taken(client.get(address, {"csv": "1"}))
+        assert rows
+        assert len(rows) == len(page.context["rows"]), part
+    agents = taken(client.get("/admin/fleet/", {"csv": "1"}))
+    assert {row["agent_id"] for row in agents} == {
+        row.work.agent.pk for row in client.get("/admin/fleet/").context["rows"]
+    }
+    assert AuditLog.objects.filter(entity_type=EntityType.LIST).count() == 3
+    assert sign_in("").get("/admin/fleet/", {"csv": "1"}).status_code == 403

@@ -310,4 +310,4 @@ def test_an_item_of_a_stopped_campaign_is_not_decided(sign_in) -> None:
 def test_an_item_that_does_not_exist(sign_in, key) -> None:
     answer = sign_in(REVIEWER).get(f"/admin/content/reviewitem/{key}/change/", follow=True)
     assert answer.status_code in {200, 404}
-    assert "doesn’t exist" in text(answer)
+    assert "There is no review item under this address" in text(answer)

@@ -149,6 +149,15 @@ def test_enter_in_a_box_to_tick_decides_nothing(visit: Any) -> None:
     assert ReviewItem.objects.get().is_open
 
 
+def test_without_scripts_too_enter_in_a_box_to_tick_decides_nothing(visit: Any) -> None:
+    (item,) = work(1)
+    page = visit(user=reviewer("Dawit Haile"), java_script_enabled=False).open(page_of(item))
+    page.get_by_label("to the Administrators").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("is not a decision").wait_for()
+    assert ReviewItem.objects.get().is_open
+
+
 def test_two_reviewers_are_never_before_the_same_item(visit: Any) -> None:
     first, second = work(2)
     dawit, sara = visit(user=reviewer("Dawit Haile")), visit(user=reviewer("Sara Bekele"))

@@ -17,7 +17,7 @@ MAIN = {"control-room", "review-waiting", "campaign-meskel", "control-halt", "tr
 
 def to_take() -> Iterator[tuple[str, str]]:
     for name, path in [*pages.own(), *pages.of_models(), *pages.adding()]:
-        if name in MAIN or (FOLDER and not name.startswith("axes")):
+        if name in MAIN or FOLDER:
             yield name, path
 
 
