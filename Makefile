@@ -14,7 +14,7 @@ demo-fleet: setup ## serve the demo with a simulated fleet at work in it, until 
 	@trap : INT; $(PYTHON) manage.py serve --demo & server=$$!; $(PYTHON) manage.py simulate_fleet; \
 	kill $$server 2>/dev/null; wait $$server
 
-test: setup ## run the tests; ARGS="-k name" goes to pytest
+test: setup ## run the tests; ARGS="-k name" goes to pytest, ARGS="-n 2 --dist loadfile" runs two at once
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 screenshots: setup ## take pictures of every page in four forms, into OUT= (screenshots/)

@@ -101,9 +101,15 @@ def _entry(
     )
 
 
-def record(entity: EntityType, key: object, action: str, changes: dict[str, Any]) -> None:
-    """An audit row for what changed no row of ours: something was read, or a library keeps it."""
-    _entry(entity, key, action, changes, trace_id=current().trace_id or new_trace_id()).save()
+def record(entity: EntityType, key: object, action: str, changes: dict[str, Any], **columns: Any) -> None:
+    """An audit row for what changed no single row of ours: something was read, a library keeps it, or a whole batch.
+
+    `columns` are set on the row as they are.
+    """
+    entry = _entry(entity, key, action, changes, trace_id=current().trace_id or new_trace_id())
+    for name, value in columns.items():
+        setattr(entry, name, value)
+    entry.save()
 
 
 def register_links(model: type[models.Model], field: str, entity: EntityType) -> None:

@@ -112,12 +112,14 @@ def own() -> Iterator[tuple[str, str]]:
     if post := any_of(PublishRecord.objects.filter(status=PublishStatus.PUBLISHED)):
         yield "search: a post", page("search", q=post.platform_post_id)
         yield "trace", page("trace", post.artifact.task.trace_id)
+    yield "archive", page("archive")
     yield "API", reverse("api-docs")
     yield from of_people()
     yield from of_campaigns()
     yield from of_tasks()
     yield from of_publishing()
     yield from of_agents()
+    yield from of_metrics()
 
 
 def of_people() -> Iterator[tuple[str, str]]:
@@ -176,6 +178,22 @@ def of_agents() -> Iterator[tuple[str, str]]:
     yield "the busiest agent", page("agents_agent_change", busiest_agent())
     yield "judges", page("calibration")
     yield "judges, a threshold", page("calibration_threshold", threshold="0.8", campaign=largest_campaign().pk)
+
+
+def of_metrics() -> Iterator[tuple[str, str]]:
+    """A year is the most that a page reads; hours are what is read the finest."""
+    post = any_of(PublishRecord.objects.filter(status=PublishStatus.PUBLISHED))
+    subjects: dict[str, list[Any]] = {
+        "metrics": [],
+        "metrics_campaign": [largest_campaign().pk],
+        "metrics_agent": [busiest_agent()],
+        "metrics_platform": [post.platform],
+        "metrics_content": [post.artifact_id],
+    }
+    for name, key in subjects.items():
+        for period in ("24h", "28d", "12m"):
+            yield f"{name.replace('_', ' of a ')}, {period}", page(name, *map(str, key), period=period)
+    yield "metrics, the list further", page("metrics", list="worst", period="12m")
 
 
 def busiest_agent() -> Any:

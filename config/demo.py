@@ -1,8 +1,11 @@
 """A small, believable fleet to look at on the first start. Everything goes through the services, as real work would."""
 
 import random
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
+from math import exp
 
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -21,6 +24,7 @@ from content.choices import ArtifactType, Decision
 from content.models import Artifact, PublishRecord
 from content.services import claim_posts, decide_artifact, publish_succeeded, submit_artifact
 from metrics.choices import MetricType
+from metrics.partitions import EVENTS, Month, existing
 from metrics.services import Measurement, append_events
 
 PEOPLE = {
@@ -111,6 +115,24 @@ WORK: dict[str, list[Work]] = {
     ],
     "Rainy season tips": [approved("Tip: umbrellas", "An umbrella keeps the head dry, boots keep the day good.")],
 }
+# What went out before: (title, text, how many days ago). It is what the curves are made of.
+EARLIER: dict[str, list[tuple[str, str, int]]] = {
+    "Meskel launch": [
+        ("Caption: save the date", "The bonfire is on a Sunday this year. Save the evening. #Meskel", 57),
+        ("Reel: how a demera is built", "Forty poles, one afternoon, and everybody has an opinion. #Meskel", 33),
+        ("Caption: who lights it", "The eldest of the square lights it, and nobody argues. #Meskel", 12),
+    ],
+    "Coffee stories": [
+        ("Story: the nursery in Jimma", "Genet plants ten thousand seedlings. Half of them will stand.", 50),
+        ("Story: drying beds", "Turn the cherries every hour, or start again next year.", 27),
+        ("Story: what a cupper hears", "First the slurp, then the silence, then the price.", 9),
+    ],
+    "Diaspora remittance": [
+        ("What arrives, not what is sent", "Ask one question before you pay: how many birr will arrive?", 41),
+    ],
+    "Rainy season tips": [("Tip: dry socks", "Carry a second pair. Nobody regrets dry socks.", 19)],
+}
+DAYS = 60  # back to which the demo's measurements reach, where those months are there
 PLANNED = ["Reel: behind the bonfire", "Caption: thank you", "Thread: how the evening went"]
 
 
@@ -130,10 +152,12 @@ def load(password: str) -> None:
     operator = Actor.human(people["operator@example.org"])
     agents = {key: _agent(key, name, people["operator@example.org"]) for key, name in AGENTS.items()}
     campaigns = {name: _campaign(name, *about, operator) for name, about in CAMPAIGNS.items()}
+    publisher = agents["publisher-1"]
+    published = [post for name in EARLIER for post in _publish_earlier(campaigns[name], agents, EARLIER[name])]
     for name, works in WORK.items():
         for work in works:
             _work_through(campaigns[name], agents, *work)
-    _publish_and_measure(agents["publisher-1"])
+    _measure([*published, *_publish(publisher)])
     for title in PLANNED:
         _plan(campaigns["Meskel launch"], agents["writer-7"], title, agents["planner-1"])
     claim_tasks(agent=agents["writer-7"], actor=agent_actor(ActorType.WORKER, agents["writer-7"]), lease_seconds=900)
@@ -215,37 +239,85 @@ def _work_through(
     )
 
 
-def _publish_and_measure(publisher: Agent) -> None:
-    """Two posts went out some days ago, and were measured since."""
-    actor, now = agent_actor(ActorType.WORKER, publisher), timezone.now()
+def first_month() -> Month:
+    """The first that the demo's measurements need; without it they begin later."""
+    return Month.of(datetime.now(UTC) - timedelta(days=DAYS))
+
+
+def _publish_earlier(
+    campaign: Campaign, agents: dict[str, Agent], works: list[tuple[str, str, int]]
+) -> list[PublishRecord]:
+    """What a judge was sure of, out on each platform of its campaign since some days."""
+    actor = agent_actor(ActorType.WORKER, agents["publisher-1"])
     published = []
-    for number, record in enumerate(claim_posts(platform="instagram", actor=actor, limit=2)):
-        out = now - timedelta(days=6 - number)
-        published.append(
-            publish_succeeded(record=record, platform_post_id=f"DEMO{number}x7Kq", published_at=out, actor=actor)
-        )
-    for record in published:
-        append_events(measurements=_totals(record, now), actor=Actor.system("collector"))
+    for title, text, days in works:
+        _work_through(campaign, agents, *approved(title, text))
+        for platform in campaign.platforms:
+            (record,) = claim_posts(platform=platform, actor=actor, limit=1)
+            published.append(_out(record, days, actor))
+    return published
 
 
-def _totals(record: PublishRecord, now: datetime) -> list[Measurement]:
-    """Running totals every six hours since the post went out, the same on every machine."""
-    chance, totals = random.Random(record.platform_post_id), dict.fromkeys(MetricType, 0)  # noqa: S311
-    measurements: list[Measurement] = []
-    when: datetime = record.published_at or now
-    while when < now:
-        for metric, pace in ((MetricType.VIEWS, 900), (MetricType.LIKES, 60), (MetricType.COMMENTS, 9)):
-            totals[metric] += chance.randint(0, pace)
-            measurements.append(
-                Measurement(
-                    line=len(measurements) + 1,
-                    platform=record.platform,
-                    platform_post_id=record.platform_post_id,
-                    metric_type=metric,
-                    observed_at=when,
-                    total=totals[metric],
-                    source="demo",
-                )
+def _publish(publisher: Agent) -> list[PublishRecord]:
+    """Two posts of today's work went out some days ago."""
+    actor = agent_actor(ActorType.WORKER, publisher)
+    return [
+        _out(record, 6 - number, actor)
+        for number, record in enumerate(claim_posts(platform="instagram", actor=actor, limit=2))
+    ]
+
+
+def _out(record: PublishRecord, days: int, actor: Actor) -> PublishRecord:
+    known = 10**17 + random.Random(f"{record.platform} {days}").randrange(10**17)  # noqa: S311
+    return publish_succeeded(
+        record=record,
+        platform_post_id=f"DEMO{days}x7Kq" if record.platform == "instagram" else str(known),
+        published_at=timezone.now() - timedelta(days=days, hours=known % 7),
+        actor=actor,
+    )
+
+
+def _measure(posts: list[PublishRecord]) -> None:
+    """All in one batch. Months that are not there hold nothing: then the numbers begin with the first that is."""
+    now, present = timezone.now(), existing(EVENTS)
+    measurements = chain.from_iterable(_totals(record, now) for record in posts)
+    kept = [each for each in measurements if Month.of(each.observed_at) in present]
+    append_events(measurements=kept, actor=Actor.system("collector"))
+
+
+# How much a post gathers in six hours while it is new.
+PACE = {
+    MetricType.VIEWS: 900,
+    MetricType.LIKES: 60,
+    MetricType.COMMENTS: 9,
+    MetricType.SHARES: 5,
+    MetricType.WATCH_TIME_SECONDS: 9000,
+}
+FADES = 11.0  # days in which the interest in a post falls to a third
+
+
+def _totals(record: PublishRecord, now: datetime) -> Iterator[Measurement]:
+    """Running totals every six hours since the post went out, the same on every machine.
+
+    Evenings bring more than mornings, a new post more than an old one, and some posts more than others.
+    """
+    chance, totals = random.Random(record.platform_post_id), dict.fromkeys(PACE, 0)  # noqa: S311
+    out: datetime = record.published_at or now
+    liked, step = chance.uniform(0.3, 1.7), timedelta(hours=6)
+    for number in range(int((now - out) / step) + 1):
+        when = out + number * step
+        fresh = exp(-number / 4 / FADES) + 0.05
+        evening = 1.4 if when.hour >= 15 else 0.7
+        for metric, pace in PACE.items():
+            if metric == MetricType.WATCH_TIME_SECONDS and record.platform != "tiktok":
+                continue
+            totals[metric] += round(chance.uniform(0.4, 1.6) * pace * liked * fresh * evening)
+            yield Measurement(
+                line=1,
+                platform=record.platform,
+                platform_post_id=record.platform_post_id,
+                metric_type=metric,
+                observed_at=when,
+                total=totals[metric],
+                source="demo",
             )
-        when += timedelta(hours=6)
-    return measurements

@@ -45,11 +45,25 @@ def port(name: str, default: int) -> int:
 
 
 def seconds(name: str, default: int) -> int:
-    must = "be a whole number of seconds, 0 or more"
+    return whole(name, default, "seconds")
+
+
+def whole(name: str, default: int, unit: str) -> int:
+    must = f"be a whole number of {unit}, 0 or more"
     number = read(env.int, name, default, must=must)
     if number < 0:
         raise BadSetting(name, f"must {must}; it is {number}.")
     return number
+
+
+def archive_address(name: str, default: str) -> str:
+    """A directory or a bucket. What is given is not repeated: it may hold a key."""
+    text = env.str(name, default)
+    parts = urlsplit(text)
+    directory = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and len(parts.path) > 1
+    if not directory and not (parts.scheme == "s3" and parts.netloc):
+        raise BadSetting(name, "must be an address such as file:///srv/archive or s3://bucket/prefix.")
+    return text
 
 
 def web_address(name: str, default: str) -> str:

@@ -111,7 +111,9 @@ def _grants() -> Iterator[tuple[str, str, str]]:
     for model in apps.get_models(include_auto_created=True):
         table, app_label = model._meta.db_table, model._meta.app_label
         ours = app_label in OURS and not model._meta.auto_created
-        if getattr(model, "immutable", False):
+        if getattr(model, "derived", False):  # written by a trigger of the owner's
+            writes = "SELECT"
+        elif getattr(model, "immutable", False):
             writes = "SELECT, INSERT"
         elif ours and model is not IdempotencyKey:  # an answer that nobody asks for again is purged
             writes = "SELECT, INSERT, UPDATE"

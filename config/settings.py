@@ -4,7 +4,19 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 
 from config import embedded
-from config.env import BASE_DIR, BadSetting, app_database, database, env, port, read, seconds, web_address
+from config.env import (
+    BASE_DIR,
+    BadSetting,
+    app_database,
+    archive_address,
+    database,
+    env,
+    port,
+    read,
+    seconds,
+    web_address,
+    whole,
+)
 
 django_stubs_ext.monkeypatch()  # ModelAdmin[T] and Field[S, G] may be written at run time too
 
@@ -189,6 +201,11 @@ STORAGES = {
         ),
     },
 }
+
+# Where months go that are older than their retention, and how old that is, in days; 0 means that they stay for ever.
+ARCHIVE_URL = archive_address("ARCHIVE_URL", (HOME / "archive").as_uri())
+METRIC_RETENTION_DAYS = whole("METRIC_RETENTION_DAYS", 180, "days")
+AUDIT_RETENTION_DAYS = whole("AUDIT_RETENTION_DAYS", 0, "days")
 
 # Seconds during which a person may take a decision back; the post leaves no earlier.
 REVIEW_UNDO_SECONDS = seconds("REVIEW_UNDO_SECONDS", 60)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from audit.errors import Invalid
 
@@ -45,55 +45,85 @@ class Reject:
         return f"line {self.line}: {self.reason}"
 
 
+REST = "…"  # the problem of what follows of a line that is too long: it was told already
+
+
+class Line(NamedTuple):
+    number: int  # from 1, the header included
+    text: str
+    problem: str  # why it cannot be read; empty when it can
+    raw: bytes
+
+
+class Row(NamedTuple):
+    """One row of a CSV file, or what is wrong with it, and the bytes of the file up to its end that nobody had yet.
+
+    With neither cells nor a problem it is the rest of a line that was too long.
+    """
+
+    line: int
+    cells: list[str]
+    problem: str
+    raw: bytes
+
+
 def read_records(stream: BinaryIO, required: Iterable[str]) -> Iterator[Record | Reject]:
     """Every row of the file, good or bad. Raises Invalid when it is no such file (no header, columns missing)."""
-    lines = _lines(stream)
-    columns = _header(next(lines, None), required)
-    ahead: deque[tuple[int, str | Reject]] = deque()
-    while True:
-        ahead.extend(islice(lines, LINES_IN_A_RECORD - len(ahead)))
-        if not ahead:
-            return
-        number, text = ahead.popleft()
-        if isinstance(text, Reject):
-            yield text
-        elif text.strip():
-            yield _record(number, text, columns, ahead)
+    lines = read_lines(stream)
+    columns = read_header(next(lines, None), required)
+    for row in read_rows(lines, columns):
+        if row.problem:
+            yield Reject(row.line, row.problem)
+        elif row.cells:
+            yield Record(row.line, {name: cell for name, cell in zip(columns, row.cells, strict=True) if name})
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Reject]]:
-    number = 0
-    while line := stream.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                pass
-            yield number, Reject(number, f"the line is longer than {LONGEST_LINE:,} bytes.")
-            continue
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            yield number, Reject(number, "the line is not UTF-8.")
-            continue
-        yield number, Reject(number, "the line contains a NUL character.") if "\x00" in text else text
+def read_lines(stream: BinaryIO, after: int = 0) -> Iterator[Line]:
+    """The lines of a stream that stands behind line `after`."""
+    number, inside = after, False
+    while raw := stream.readline(LONGEST_LINE):
+        goes_on, inside = inside, len(raw) == LONGEST_LINE and not raw.endswith(b"\n")
+        text = problem = ""
+        if goes_on:
+            problem = REST
+        elif inside:
+            problem = f"the line is longer than {LONGEST_LINE:,} bytes."
+        else:
+            try:
+                text = raw.decode("utf-8-sig" if number == 0 else "utf-8")
+            except UnicodeDecodeError:
+                problem = "the line is not UTF-8."
+            else:
+                if "\x00" in text:
+                    problem = "the line contains a NUL character."
+        number += not goes_on
+        yield Line(number, text, problem, raw)
 
 
-def _header(first: tuple[int, str | Reject] | None, required: Iterable[str]) -> list[str]:
+def read_header(first: Line | None, required: Iterable[str] = ()) -> list[str]:
+    """The names of the columns, in small letters; empty ones are passed over. Raises Invalid when it is no header."""
     if first is None:
         raise Invalid("The file is empty.")
-    if isinstance(first[1], Reject):
-        raise Invalid(f"The file does not begin with a header: {first[1].reason}")
-    columns = [name.strip().lower() for name in _cells(first[1]) or []]
-    named = [name for name in columns if name]  # spreadsheets leave empty columns behind; they are passed over
+    if first.problem:
+        raise Invalid(f"The file does not begin with a header: {first.problem}")
+    columns = [name.strip().lower() for name in _cells(first.text) or []]
+    check_columns(columns, required)
+    return columns
+
+
+def check_columns(columns: Iterable[str], required: Iterable[str]) -> None:
+    named = [name for name in columns if name]  # spreadsheets leave empty columns behind
     if missing := [name for name in required if name not in named]:
         raise Invalid(f"The header has no column {', '.join(missing)}; it has: {', '.join(named) or 'nothing'}.")
     if len(set(named)) < len(named):
         raise Invalid("The header names a column twice.")
-    return columns
 
 
 def _cells(text: str) -> list[str] | None:
     """The cells of one record, or None when a quote is left open or misplaced."""
+    plain = text.rstrip("\r\n")
+    if '"' not in plain and "\r" not in plain:
+        return plain.split(",")
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error:
@@ -101,22 +131,45 @@ def _cells(text: str) -> list[str] | None:
     return rows[0] if len(rows) == 1 else None
 
 
-def _record(number: int, text: str, columns: list[str], ahead: deque[tuple[int, str | Reject]]) -> Record | Reject:
-    """The record that begins here; takes from `ahead` the lines that belong to it, and only those."""
-    joined, taken = text, 0
-    cells = _cells(joined)
-    for _, following in list(ahead):
-        if cells is not None or isinstance(following, Reject) or _stands_alone(following, columns):
+def read_rows(lines: Iterator[Line], columns: list[str]) -> Iterator[Row]:
+    """Every row below the header, good or bad. Empty lines are passed over, but counted."""
+    width, skipped = len(columns), b""
+    ahead: deque[Line] = deque()
+    while line := ahead.popleft() if ahead else next(lines, None):
+        number, text, problem, raw = line
+        raw, skipped = skipped + raw, b""
+        if problem:
+            yield Row(number, [], "" if problem == REST else problem, raw)
+            continue
+        if not text.strip():
+            skipped = raw
+            continue
+        cells = _cells(text)
+        if cells is None:
+            ahead.extend(islice(lines, LINES_IN_A_RECORD - 1 - len(ahead)))
+            cells, more = _continued(text, columns, ahead)
+            raw += more
+        if cells is None:
+            yield Row(number, [], "a quote is opened and not closed.", raw)
+        elif len(cells) != width:
+            yield Row(number, [], f"{len(cells)} columns instead of {width}.", raw)
+        else:
+            yield Row(number, cells, "", raw)
+
+
+def _continued(text: str, columns: list[str], ahead: deque[Line]) -> tuple[list[str] | None, bytes]:
+    """The record that goes on over the next lines; takes from `ahead` the lines that belong to it, and only those."""
+    joined, taken, cells = text, 0, None
+    for following in ahead:
+        if following.problem or _stands_alone(following.text, columns):
             break
-        joined, taken = joined + following, taken + 1
+        joined, taken = joined + following.text, taken + 1
         cells = _cells(joined)
-    if cells is None:
-        return Reject(number, "a quote is opened and not closed.")
-    if len(cells) != len(columns):
-        return Reject(number, f"{len(cells)} columns instead of {len(columns)}.")
-    for _ in range(taken):
-        ahead.popleft()
-    return Record(number, {name: cell for name, cell in zip(columns, cells, strict=True) if name})
+        if cells is not None:
+            break
+    if cells is None or len(cells) != len(columns):  # only its first line is given up
+        return cells, b""
+    return cells, b"".join(ahead.popleft().raw for _ in range(taken))
 
 
 def _stands_alone(text: str, columns: list[str]) -> bool:
@@ -139,29 +192,31 @@ def post_id(record: Record) -> str:
 
 
 def moment(record: Record, column: str) -> datetime:
+    return parse_moment(record.values[column], column)
+
+
+def parse_moment(text: str, column: str) -> datetime:
     """A point in time, ISO 8601; UTC where no zone is given."""
-    value = record.values[column].strip()
+    value = text.strip()
     try:
         parsed = datetime.fromisoformat(value)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid(f"{column} is not a time: {_shown(value)}.") from None
+        raise Invalid(f"{column} is not a time: {shown(value)}.") from None
 
 
 LARGEST = 2**63 - 1
 
 
-def total(record: Record, column: str) -> int | None:
-    """A count; None where the platform gave none."""
-    value = record.values.get(column, "").strip()
-    if not value:
-        return None
+def whole(text: str, column: str) -> int:
+    """A count."""
+    value = text.strip()
     if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > LARGEST:
-        raise Invalid(f"{column} is not a whole number from 0 to {LARGEST}: {_shown(value)}.")
+        raise Invalid(f"{column} is not a whole number from 0 to {LARGEST}: {shown(value)}.")
     return int(value)
 
 
-def _shown(value: str) -> str:
+def shown(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "…")
 
 

@@ -31,9 +31,12 @@ class Progress:
     ) -> None:
         self.bar.close()
 
-    def at(self, so_far: str) -> None:
-        """What has been done up to where the stream stands now, in words."""
-        position = 0 if self.total is None else self.stream.tell()
+    def at(self, so_far: str, position: int | None = None) -> None:
+        """What has been done up to this position, or where the stream stands now, in words."""
+        if self.total is None:
+            position = 0
+        elif position is None:
+            position = self.stream.tell()
         self.bar.set_postfix_str(so_far, refresh=False)
         self.bar.update(position - self.bar.n)
         if self.bar.disable and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:

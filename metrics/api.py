@@ -1,48 +1,25 @@
 """How collectors hand in what they measured."""
 
+import hashlib
 import io
-from collections.abc import Iterator
 from typing import Annotated, Any
-from uuid import UUID
 
 from ninja import Router
-from ninja.errors import HttpError
-from pydantic import Field, Strict, ValidationError, WithJsonSchema
+from pydantic import Field
 
 from agents.api import ApiRequest, Bearer, actor_of
 from agents.choices import TokenRole
-from audit.api import REF, WITHOUT_NUL, Answer, Incoming, Moment
+from audit.api import REF, Answer
 from audit.bodies import MB, accepts, read_json
 from audit.errors import Invalid
-from content.post_file import LARGEST, LONGEST_ID, Reject
-from metrics.choices import MetricType
+from content.post_file import Reject
+from metrics.events import EventIn, measured
 from metrics.services import Measurement, append_events
-from metrics.services.ingest import LONGEST_NAME
 
 router = Router(tags=["metrics"])
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 MOST = 10_000  # events in one request
-MOST_SAID = 5  # mistakes of one event
-
-Count = Annotated[int, Strict(), Field(ge=0, le=LARGEST)]
-# What cannot be stored, read_json has refused; the pattern says so in the description.
-ShortName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, json_schema_extra={"pattern": WITHOUT_NUL})]
-PostId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, json_schema_extra={"pattern": WITHOUT_NUL})]
-
-
-class EventIn(Incoming):
-    """Give either `artifact_id` or `platform_post_id`, and either `increase` or `total`."""
-
-    event_id: Annotated[UUID | None, Field(description="The same id and time are the same event.")] = None
-    platform: ShortName
-    artifact_id: UUID | None = None
-    platform_post_id: PostId | None = None
-    metric_type: Annotated[MetricType, WithJsonSchema({"type": "string", "enum": MetricType.values})]
-    increase: Annotated[Count | None, Field(description="What came since the last measurement.")] = None
-    total: Annotated[Count | None, Field(description="A running total, as platforms show it.")] = None
-    observed_at: Moment
-    source: Annotated[ShortName, Field(description="Who measured; each source counts by itself.")] = "api"
 
 
 class RejectOut(Answer):
@@ -93,9 +70,11 @@ def append_metric_events(request: ApiRequest) -> dict[str, Any]:
     needs no published post; a total belongs to one.
     """
     given = _lines(request.body) if request.content_type == NDJSON else _items(request.body)
-    read = [_measured(line, event) for line, event in given]
+    read = [measured(line, event) for line, event in given]
     result = append_events(
-        measurements=[each for each in read if isinstance(each, Measurement)], actor=actor_of(request)
+        measurements=[each for each in read if isinstance(each, Measurement)],
+        actor=actor_of(request),
+        inputs_hash=hashlib.sha256(request.body).hexdigest(),
     )
     rejects = [each for each in read if isinstance(each, Reject)] + result.rejects
     return {
@@ -124,22 +103,3 @@ def _lines(body: bytes) -> list[tuple[int, bytes]]:
 def _check_amount(amount: int) -> None:
     if not 1 <= amount <= MOST:
         raise Invalid(f"Send 1 to {MOST:,} events at once; these are {amount:,}.")
-
-
-def _measured(line: int, given: Any) -> Measurement | Reject:
-    """The event on that line, or why there is none; a line of NDJSON is still to be read."""
-    try:
-        event = EventIn.model_validate(read_json(given) if isinstance(given, bytes) else given)
-        return Measurement(line=line, **vars(event))
-    except ValidationError as mistake:
-        return Reject(line, "; ".join(_told(mistake)))
-    except (HttpError, Invalid) as mistake:
-        return Reject(line, str(mistake).replace("The body", "The line", 1))
-
-
-def _told(mistake: ValidationError) -> Iterator[str]:
-    for error in mistake.errors(include_url=False, include_context=False, include_input=False)[:MOST_SAID]:
-        if not error["loc"]:
-            yield "an event is a JSON object"
-        else:
-            yield f"{str(error['loc'][0])[:80]}: {error['msg'].removeprefix('Value error, ')}"

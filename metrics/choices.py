@@ -11,6 +11,16 @@ class MetricType(TextChoices):
     WATCH_TIME_SECONDS = "watch_time_seconds", "watch time (s)"
 
 
+class IngestState(TextChoices):
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+
+
+INGEST_INITIAL = {IngestState.RUNNING}
+# An input that was read to its end may be read again, for the rows that were rejected.
+INGEST_TRANSITIONS = {IngestState.RUNNING: {IngestState.DONE}, IngestState.DONE: {IngestState.RUNNING}}
+
+
 class ArchiveState(TextChoices):
     EXPORTING = "exporting", "exporting"
     VERIFIED = "verified", "verified"
@@ -25,5 +35,6 @@ ARCHIVE_TRANSITIONS = {
     ArchiveState.VERIFIED: {ArchiveState.DETACHED},
     ArchiveState.DETACHED: {ArchiveState.DROPPED},
     ArchiveState.DROPPED: {ArchiveState.RESTORED},
-    ArchiveState.RESTORED: {ArchiveState.DROPPED},
+    # What was brought back can be written to again, and so leaves anew.
+    ArchiveState.RESTORED: {ArchiveState.DROPPED, ArchiveState.EXPORTING},
 }

@@ -9,6 +9,7 @@ from audit.base import (
     AuditSpec,
     CreatedAtField,
     IdField,
+    Sha256Field,
     SQLNow,
     UpdatedAtField,
     at_least,
@@ -19,19 +20,29 @@ from audit.base import (
 )
 from audit.choices import EntityType
 from audit.exact_json import ExactJSONField
+from audit.keys import SetCheckedForeignKey
 from audit.triggers import BOOKKEEPING, IMMUTABLE, MUTABLE, NoDelete, NoTruncate, NoUpdate, Transitions
 from campaigns.models import Campaign
 from content.models import Artifact, PublishRecord
-from metrics.choices import ARCHIVE_INITIAL, ARCHIVE_TRANSITIONS, ArchiveState, MetricType
+from metrics.choices import (
+    ARCHIVE_INITIAL,
+    ARCHIVE_TRANSITIONS,
+    INGEST_INITIAL,
+    INGEST_TRANSITIONS,
+    ArchiveState,
+    IngestState,
+    MetricType,
+)
+from metrics.triggers import Arrived
 
 
 class MetricEvent(AuditedModel):
     """One measurement. Never changes; partitioned by the month in which it was observed."""
 
     event_id = IdField()
-    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="+", db_index=False)
-    agent = models.ForeignKey(Agent, models.PROTECT, related_name="+", db_index=False)
-    content = models.ForeignKey(Artifact, models.PROTECT, related_name="+", db_index=False)
+    campaign = SetCheckedForeignKey(Campaign, models.PROTECT, related_name="+", db_index=False)
+    agent = SetCheckedForeignKey(Agent, models.PROTECT, related_name="+", db_index=False)
+    content = SetCheckedForeignKey(Artifact, models.PROTECT, related_name="+", db_index=False)
     platform = models.TextField(help_text="Where it was measured.")
     metric_type = models.TextField(choices=MetricType, help_text="What was measured.")
     metric_value = models.BigIntegerField(help_text="The increase since the last measurement.")
@@ -54,34 +65,50 @@ class MetricEvent(AuditedModel):
             models.Index(fields=["content", "observed_at"], name="idx_metric_content_time"),
             models.Index(fields=["platform", "metric_type", "observed_at"], name="idx_metric_platform_type_time"),
         ]
-        triggers = IMMUTABLE
+        triggers = [*IMMUTABLE, Arrived()]
 
     def __str__(self) -> str:
         return called(f"+{self.metric_value} {self.get_metric_type_display()} on {self.platform}")
 
 
-class MetricRollup(models.Model):
-    """Events summed by the hour, so that a curve never reads the raw events. Kept by the ingest."""
+class Rollup(models.Model):
+    """Events summed by the hour or the day, so that a curve never reads the raw events.
 
-    metric_rollup_id = IdField()
-    bucket = models.DateTimeField(help_text="The beginning of the hour (UTC).")
-    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="+", db_index=False)
-    content = models.ForeignKey(Artifact, models.PROTECT, related_name="+", db_index=False)
-    agent = models.ForeignKey(Agent, models.PROTECT, related_name="+", db_index=False)
+    Written by the trigger on metric_event alone: nobody but the owner has the right to write here.
+    """
+
+    campaign = SetCheckedForeignKey(Campaign, models.PROTECT, related_name="+", db_index=False)
+    agent = SetCheckedForeignKey(Agent, models.PROTECT, related_name="+", db_index=False)
     platform = models.TextField(help_text="Where it was measured.")
     metric_type = models.TextField(choices=MetricType, help_text="What was measured.")
-    sum = models.BigIntegerField(help_text="All increases of the hour.")
+    sum = models.BigIntegerField(help_text="All increases.")
     count = models.BigIntegerField(help_text="How many events.")
     max = models.BigIntegerField(help_text="The largest increase.")
     last_observed_at = models.DateTimeField(help_text="The newest of them.")
     updated_at = UpdatedAtField()
+
+    derived = True
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.sum} {self.get_metric_type_display()}"
+
+
+class MetricRollup(Rollup):
+    """By the hour and content."""
+
+    metric_rollup_id = IdField()
+    bucket = models.DateTimeField(help_text="The beginning of the hour (UTC).")
+    content = SetCheckedForeignKey(Artifact, models.PROTECT, related_name="+", db_index=False)
 
     class Meta:
         db_table = "metric_rollup"
         constraints = [
             one_of("metric_type", "metric_rollup", MetricType),
             models.UniqueConstraint(
-                fields=["campaign", "content", "agent", "platform", "metric_type", "bucket"], name="metric_rollup_key"
+                fields=["content", "platform", "metric_type", "bucket", "agent", "campaign"], name="metric_rollup_key"
             ),
         ]
         indexes = [
@@ -89,10 +116,43 @@ class MetricRollup(models.Model):
             # The newest hours of all campaigns.
             models.Index(fields=["bucket"], name="idx_rollup_bucket"),
         ]
-        triggers = BOOKKEEPING
+        triggers = [NoDelete(), NoTruncate()]
 
-    def __str__(self) -> str:
-        return f"{self.sum} {self.get_metric_type_display()} at {self.bucket:%Y-%m-%d %H}h"
+
+class MetricRollupDaily(Rollup):
+    """By the day and content: what did best in a month reads thirty rows of each post, and not 720."""
+
+    metric_rollup_daily_id = IdField()
+    bucket = models.DateTimeField(help_text="The beginning of the day (UTC).")
+    content = SetCheckedForeignKey(Artifact, models.PROTECT, related_name="+", db_index=False)
+
+    class Meta:
+        db_table = "metric_rollup_daily"
+        constraints = [
+            one_of("metric_type", "metric_rollup_daily", MetricType),
+            models.UniqueConstraint(
+                fields=["campaign", "metric_type", "bucket", "content", "platform", "agent"],
+                name="metric_rollup_daily_key",
+            ),
+        ]
+        triggers = [NoDelete(), NoTruncate()]
+
+
+class MetricRollupCampaign(Rollup):
+    """By the day, all contents together: a curve of a campaign, an agent or a platform, however many posts it has."""
+
+    metric_rollup_campaign_id = IdField()
+    bucket = models.DateTimeField(help_text="The beginning of the day (UTC).")
+
+    class Meta:
+        db_table = "metric_rollup_campaign"
+        constraints = [
+            one_of("metric_type", "metric_rollup_campaign", MetricType),
+            models.UniqueConstraint(
+                fields=["metric_type", "bucket", "campaign", "agent", "platform"], name="metric_rollup_campaign_key"
+            ),
+        ]
+        triggers = [NoDelete(), NoTruncate()]
 
 
 class MetricCounter(models.Model):
@@ -152,6 +212,42 @@ class MetricCorrection(models.Model):
         return f"{self.get_metric_type_display()} fell from {self.from_total} to {self.to_total}"
 
 
+class MetricIngest(models.Model):
+    """How far an input has been taken in, so that a run that was killed goes on from there."""
+
+    metric_ingest_id = IdField()
+    head_sha256 = Sha256Field(unique=True, help_text="Of its beginning and of how it is read: which input it is.")
+    name = models.TextField(help_text="Where it was read from.")
+    state = models.TextField(choices=IngestState, help_text="Whether its end was reached.")
+    position = models.BigIntegerField(help_text="Bytes (Parquet: rows) that were taken in.")
+    sha256 = Sha256Field(help_text="Of the input up to there.")
+    line = models.BigIntegerField(help_text="Lines up to there.")
+    rejects_bytes = models.BigIntegerField(help_text="Size of the rejects file up to there.")
+    row_count = models.BigIntegerField(help_text="Rows that were read.")
+    accepted = models.BigIntegerField(help_text="New events.")
+    duplicates = models.BigIntegerField(help_text="Measurements that brought nothing new.")
+    corrections = models.BigIntegerField(help_text="Totals that had fallen.")
+    rejected = models.BigIntegerField(help_text="Rows that could not be taken.")
+    created_by = models.TextField(help_text="Who ran it.")
+    created_at = CreatedAtField()
+    updated_at = UpdatedAtField()
+
+    class Meta:
+        db_table = "metric_ingest"
+        constraints = [
+            one_of("state", "metric_ingest", IngestState),
+            at_least("position", "metric_ingest", 0),
+        ]
+        indexes = [models.Index(fields=["-updated_at"], name="idx_ingest_updated")]
+        triggers = [
+            *BOOKKEEPING,
+            Transitions(initial=INGEST_INITIAL, transitions=INGEST_TRANSITIONS, column="state"),
+        ]
+
+    def __str__(self) -> str:
+        return called(self.name)
+
+
 class MetricArchive(AuditedModel):
     """The receipt of a month that left the hot store. A month with a receipt is closed."""
 
@@ -165,6 +261,8 @@ class MetricArchive(AuditedModel):
     schema_fingerprint = models.TextField(help_text="Which columns they have.")
     state = models.TextField(choices=ArchiveState, help_text="How far it has come.")
     created_by = models.TextField(help_text="Who ran it.")
+    verified_at = models.DateTimeField(null=True, help_text="When its files were last read back and found whole.")
+    problem = models.TextField(null=True, help_text="What was wrong with them; empty when nothing was.")
     created_at = CreatedAtField()
     updated_at = UpdatedAtField()
 

@@ -1,4 +1,5 @@
-"""What operators are told of the archive: a month that is stuck on its way out, a job that failed."""
+"""What operators are told of the archive: a month that is stuck on its way out, files that are not whole, a job that
+failed."""
 
 from datetime import datetime, timedelta
 
@@ -14,15 +15,31 @@ from campaigns.services.control import SYSTEM_PERMISSION
 from metrics.choices import ArchiveState
 from metrics.models import MetricArchive
 
-JOBS = ("archive_metrics", "rotate_partitions")
+JOBS = ("archive_metrics", "rotate_partitions", "verify_archives")
 ON_ITS_WAY = (ArchiveState.EXPORTING, ArchiveState.VERIFIED, ArchiveState.DETACHED)
+MOST = 20  # notices of archives that are not whole
 STUCK_AFTER = timedelta(hours=3)  # longer than any step of a month takes
 
 
 def archive_notices(now: datetime) -> list[Notice]:
     failed = CronJob.objects.filter(name__in=JOBS, failed_at__isnull=False)
     failed = failed.filter(Q(succeeded_at=None) | Q(succeeded_at__lt=F("failed_at"))).order_by("name")
-    return [*_stuck(now), *map(_failed, failed)]
+    return [*_stuck(now), *_damaged(), *map(_failed, failed)]
+
+
+def _damaged() -> list[Notice]:
+    """One for each: their files may be the only copy."""
+    return [
+        Notice(
+            type=NotificationType.ARCHIVE_FAILED,
+            about=f"files of {receipt}",
+            permission=SYSTEM_PERMISSION,
+            title=f"The archive of {receipt} is not whole: {receipt.problem}",
+            url=admin_url(receipt),
+            happened_at=receipt.updated_at,
+        )
+        for receipt in MetricArchive.objects.filter(problem__isnull=False).order_by("range_start")[:MOST]
+    ]
 
 
 def _failed(job: CronJob) -> Notice:

@@ -6,20 +6,20 @@ weak lock on the parent; PostgreSQL waits for that lock a short time only, so th
 """
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from django.db import OperationalError, connections, models, transaction
+from django.conf import settings
+from django.db import connections, models
 from psycopg import sql
 
 from audit.models import AuditLog
 from metrics.choices import ArchiveState
 from metrics.models import MetricArchive, MetricEvent
+from metrics.patience import Tell, patiently, quiet
 
-LOCK_TIMEOUT = "2s"
-LOCK_TRIES = 5
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 
@@ -69,37 +69,49 @@ def months(first: Month, last: Month) -> Iterator[Month]:
 
 @dataclass(frozen=True)
 class PartitionedTable:
-    """A table that is partitioned by month, and how many months ahead must always exist."""
+    """A table that is partitioned by month: how many months ahead must always exist, and how long months stay hot.
+
+    `retention` names the setting that says after how many days a month may leave; 0 days mean never.
+    """
 
     model: type[models.Model]
     key: str
+    retention: str
     ahead: int = 6
 
     @property
     def name(self) -> str:
         return self.model._meta.db_table
 
+    @property
+    def retention_days(self) -> int:
+        return int(getattr(settings, self.retention))
+
     def leaf(self, month: Month) -> str:
         return f"{self.name}_{month.year:04}_{month.month:02}"
 
 
-EVENTS = PartitionedTable(MetricEvent, "observed_at")
-AUDIT = PartitionedTable(AuditLog, "created_at")
+EVENTS = PartitionedTable(MetricEvent, "observed_at", "METRIC_RETENTION_DAYS")
+AUDIT = PartitionedTable(AuditLog, "created_at", "AUDIT_RETENTION_DAYS")
 TABLES = (EVENTS, AUDIT)
 
 
-def existing(table: PartitionedTable, *, using: str = "default") -> set[Month]:
-    """The months that are attached to the table, by their bounds and not by their names.
+def leaves(table: PartitionedTable, *, using: str = "default") -> dict[Month, str]:
+    """The months that are attached to the table, with the names of their partitions: their bounds decide.
 
     A partition that is no month (a default, one without a lower bound), made by hand, is passed over.
     """
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''(\\d{4}-\\d{2})')"
+            "SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \\(''(\\d{4}-\\d{2})'), c.relname"
             " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass",
             [table.name],
         )
-        return {Month(int(text[:4]), int(text[5:])) for (text,) in cursor.fetchall() if text}
+        return {Month(int(text[:4]), int(text[5:])): name for text, name in cursor.fetchall() if text}
+
+
+def existing(table: PartitionedTable, *, using: str = "default") -> set[Month]:
+    return set(leaves(table, using=using))
 
 
 def closed(table: PartitionedTable, *, using: str = "default") -> set[Month]:
@@ -112,6 +124,20 @@ def closed(table: PartitionedTable, *, using: str = "default") -> set[Month]:
     return {Month.of(start) for start in gone.values_list("range_start", flat=True)}
 
 
+def gaps(table: PartitionedTable, *, using: str = "default") -> list[Month]:
+    """Months between the first and the last that are neither there nor archived: nobody intends one."""
+    there = existing(table, using=using)
+    receipts = MetricArchive.objects.using(using).filter(table_name=table.name)
+    known = there | {Month.of(start) for start in receipts.values_list("range_start", flat=True)}
+    return sorted(set(months(min(known), max(known))) - known) if known else []
+
+
+def months_to_archive(table: PartitionedTable, older_than: int, *, using: str = "default") -> list[Month]:
+    """Attached months of which the last instant lies more than so many days back, the oldest first."""
+    horizon = datetime.now(UTC) - timedelta(days=older_than)
+    return sorted(month for month in existing(table, using=using) if month.plus(1).start <= horizon)
+
+
 def months_ahead(table: PartitionedTable, *, using: str = "default") -> int:
     """How many months after this one exist without a gap; -1 when not even this one does."""
     present, month, ahead = existing(table, using=using), this_month(), -1
@@ -120,11 +146,11 @@ def months_ahead(table: PartitionedTable, *, using: str = "default") -> int:
     return ahead
 
 
-def rotate(*, start: Month | None = None, using: str = "migrator") -> list[str]:
+def rotate(*, start: Month | None = None, using: str = "migrator", tell: Tell = quiet) -> list[str]:
     """Make every missing month from the last one (or, for events, from `start`) to the months ahead.
 
     Returns the names of what was made; empty when everything was in place. Two at once, or a run that is killed, do
-    no harm: each month is one transaction.
+    no harm: each month is one transaction. Raises Conflict when somebody's lock was in the way for too long.
     """
     made = []
     for table in TABLES:
@@ -133,46 +159,40 @@ def rotate(*, start: Month | None = None, using: str = "migrator") -> list[str]:
             first = min(start, first)
         missing = set(months(first, this_month().plus(table.ahead)))
         missing -= existing(table, using=using) | closed(table, using=using)
-        made += [table.leaf(month) for month in sorted(missing) if make(table, month, using=using)]
+        made += [table.leaf(month) for month in sorted(missing) if make(table, month, using=using, tell=tell)]
     return made
 
 
-def make(table: PartitionedTable, month: Month, *, using: str = "migrator") -> bool:
+def make(table: PartitionedTable, month: Month, *, using: str = "migrator", tell: Tell = quiet) -> bool:
     """Make one month; False when another run was quicker."""
-    for left in reversed(range(LOCK_TRIES)):
-        try:
-            with transaction.atomic(using=using):
-                return _make_once(table, month, using)
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE or not left:
-                raise
-            time.sleep(1)
-    raise AssertionError("unreachable")
 
-
-def _make_once(table: PartitionedTable, month: Month, using: str) -> bool:
-    names = {"parent": sql.Identifier(table.name), "leaf": sql.Identifier(table.leaf(month))}
-    bounds = {"first": sql.Literal(month.start), "last": sql.Literal(month.plus(1).start)}
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    def once(cursor: Any) -> bool:
         # One rotation at a time: the second waits here, and then finds the month in place.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('gatehouse.rotate'))")
         if month in existing(table, using=using):
             return False
-        for statement in (
-            "CREATE TABLE {leaf} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
-            "ALTER TABLE {parent} ATTACH PARTITION {leaf} FOR VALUES FROM ({first}) TO ({last})",
-        ):
-            cursor.execute(sql.SQL(statement).format(**names, **bounds))
-        # Row triggers came with the attachment; those that fire once a statement do not, and the owner can write
-        # straight into a month.
-        cursor.execute(
-            "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger"
-            " WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgtype & 1 = 0",
-            [table.name],
-        )
-        for name, definition in cursor.fetchall():
-            on_leaf = definition.replace(f" ON public.{table.name} ", f" ON public.{table.leaf(month)} ", 1)
-            assert on_leaf != definition, name
-            cursor.execute(on_leaf)
-    return True
+        names = {"parent": sql.Identifier(table.name), "leaf": sql.Identifier(table.leaf(month))}
+        like = "CREATE TABLE {leaf} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)"
+        cursor.execute(sql.SQL(like).format(**names))
+        attach(cursor, table, month, table.leaf(month))
+        return True
+
+    return patiently(once, f"Making {table.leaf(month)}", table.name, using=using, tell=tell)
+
+
+def attach(cursor: Any, table: PartitionedTable, month: Month, name: str) -> None:
+    """Make a table that is like the parent one of its months."""
+    statement = sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})")
+    bounds = sql.Literal(month.start), sql.Literal(month.plus(1).start)
+    cursor.execute(statement.format(sql.Identifier(table.name), sql.Identifier(name), *bounds))
+    # Row triggers came with the attachment; those that fire once a statement do not, and the owner can write
+    # straight into a month.
+    cursor.execute(
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgtype & 1 = 0",
+        [table.name],
+    )
+    for trigger, definition in cursor.fetchall():
+        on_leaf = definition.replace(f" ON public.{table.name} ", f" ON public.{name} ", 1)
+        assert on_leaf != definition, trigger
+        cursor.execute(on_leaf)

@@ -10,6 +10,7 @@ from django.db import connection, connections, transaction
 from audit.errors import Refused
 
 Verb = Callable[[], Any]
+PATIENCE = 100  # seconds: a machine that is busy is slow, and no test is about that
 
 
 def _outcome(verb: Verb) -> Any:
@@ -42,15 +43,15 @@ def one_then_other(first: Verb, second: Verb) -> tuple[Any, Any]:
         finally:
             connections.close_all()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)  # one that never ends is left behind
     with transaction.atomic():
         outcome = _outcome(first)
         thread.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while thread.is_alive() and not waiting_for_a_lock():
             assert time.monotonic() < deadline, "the second neither waits nor ends"
             time.sleep(0.01)
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "the second never ended"
     return outcome, result[0]
 
@@ -62,15 +63,15 @@ def together(*verbs: Verb) -> list[Any]:
 
     def run(index: int, verb: Verb) -> None:
         try:
-            start.wait()
+            start.wait(PATIENCE)
             results[index] = _outcome(verb)
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(verbs)]
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in enumerate(verbs)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "a verb never ended"
     return results

@@ -1,8 +1,10 @@
 """One real server for all tests, its schema made by the owner, everything else done as `gatehouse_app`."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -18,9 +20,51 @@ from psycopg import sql
 from audit.triggers import TEST_DATABASE_MARK
 from config import embedded
 
-TEST_DATABASE = os.environ.get("TEST_DATABASE", "test_gatehouse")  # another name lets two runs go on side by side
+
+def end(number: int, frame: FrameType | None) -> None:
+    """As after Ctrl-C: what failed so far is told, and where it stood. It may be asked for more than once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, end)
+
+# Another name lets two runs go on side by side; each worker of one run has a database of its own.
+TEST_DATABASE = "_".join(
+    filter(None, [os.environ.get("TEST_DATABASE", "test_gatehouse"), os.environ.get("PYTEST_XDIST_WORKER")])
+)
+LOCK_TIMEOUT = "60s"
+SETUP = "gatehouse tests: setup"
 # What migrations put there, and every test may count on.
 KEPT = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+
+# What takes long, or is in few files: begun first, so that no worker has one left when the others are done.
+LONG = ("tests/e2e/", "tests/fleet/", "tests/benchmarks/", "tests/recovery/", "tests/test_hammer", "tests/api/test_sch")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+begun: set[str] = set()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    begun.add(nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    begun.discard(nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a run was at when it was cut."""
+    for nodeid in sorted(begun):
+        terminalreporter.write_line(f"NOT ENDED {nodeid}")
 
 
 def address(alias: str, **changes: Any) -> dict[str, Any]:
@@ -37,13 +81,17 @@ def administrator(dbname: str) -> psycopg.Connection[Any]:
 
 
 def create_database(name: str) -> None:
-    """An empty database of the owner, marked as a test database so that it may be emptied between tests."""
+    """An empty database of the owner, marked as a test database so that it may be emptied between tests.
+
+    Whoever waits there for a lock that never comes is told so: no test waits for another.
+    """
     drop_database(name)
     identifier, owner = sql.Identifier(name), sql.Identifier(settings.DATABASES["migrator"]["USER"])
     with administrator("postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, owner))
         mark = sql.Literal(TEST_DATABASE_MARK)
         connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(identifier, mark))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET lock_timeout = {}").format(identifier, LOCK_TIMEOUT))
     if settings.EMBEDDED:
         embedded.prepare_database(embedded.home(), name)
 
@@ -63,11 +111,18 @@ def server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_setup(server: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), administrator("postgres") as locks:
+        (free,) = locks.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [TEST_DATABASE]).fetchone() or (False,)
+        if not free:
+            told = f"Another run uses {TEST_DATABASE}: wait for its end, or set TEST_DATABASE to another name."
+            pytest.fail(told, pytrace=False)
+        # Roles belong to the whole server, and two workers would be in each other's way.
+        locks.execute("SELECT pg_advisory_lock(hashtext(%s))", [SETUP])
         create_database(TEST_DATABASE)
         for connection in connections.all():
             connection.settings_dict["NAME"] = TEST_DATABASE
         call_command("create_roles", verbosity=0)
+        locks.execute("SELECT pg_advisory_unlock(hashtext(%s))", [SETUP])
         call_command("migrate", verbosity=0, interactive=False)
         yield
         for connection in connections.all():

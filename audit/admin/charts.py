@@ -12,6 +12,7 @@ from math import isfinite
 Number = int | float | Decimal | None  # None is a gap: nothing is known, which is not zero
 WIDTH, HEIGHT = 600, 160  # units of the drawing, not pixels
 STEPS = (1, 2, 2.5, 5, 10)
+UNCHANGED = "0 %"
 UNITS = [(10**12, "T"), (10**9, "bn"), (10**6, "M"), (10**3, "k")]
 
 
@@ -29,25 +30,40 @@ class Chart:
     along: Sequence[str]  # labels of the horizontal axis, evenly spread
     width: int = WIDTH
     height: int = HEIGHT
+    before: str = ""  # the path of another curve behind it, in a quieter line
 
 
 def chart(
-    key: str, title: str, values: Sequence[Number], *, along: Sequence[str] = (), what: str = "", height: int = HEIGHT
+    key: str,
+    title: str,
+    values: Sequence[Number],
+    *,
+    along: Sequence[str] = (),
+    what: str = "",
+    height: int = HEIGHT,
+    names: Sequence[str] = (),
+    before: Sequence[Number] = (),
+    centred: bool = False,
 ) -> Chart:
-    """A curve of numbers that are not negative, from the oldest to the newest; `what` they are is for the words."""
-    known = [_clean(value) for value in values]
-    top = ceiling(max((value for value in known if value is not None), default=0))
-    pieces = runs(known)
+    """A curve of numbers that are not negative, from the oldest to the newest; `what` they are is for the words.
+
+    `names` are those of the values, where `along` has not one for each. `before` are as many numbers of another time.
+    `centred` puts each value in the middle of its share of the width, and not the first and the last at the edges.
+    """
+    known, behind = [_clean(value) for value in values], [_clean(value) for value in before]
+    top = ceiling(max((value for value in [*known, *behind] if value is not None), default=0))
+    pieces, frame = runs(known), _Frame(len(known), top, height, centred)
     return Chart(
         key=key,
         title=title,
-        description=described(values, along, what),
-        line=" ".join(_path(piece, len(known), top, height) for piece in pieces),
-        area=" ".join(_area(piece, len(known), top, height) for piece in pieces),
+        description=described(values, names or along, what) + (f" {_before(before)}" if before else ""),
+        line=" ".join(frame.path(piece) for piece in pieces),
+        area=" ".join(frame.area(piece) for piece in pieces),
         top=short(top),
         middle=short(top / 2),
         along=along,
         height=height,
+        before=" ".join(frame.path(piece) for piece in runs(behind)),
     )
 
 
@@ -103,11 +119,16 @@ def compared(now: Number, before: Number, period: str) -> str:
         return f"none, as in the {period} before"
     if not before:
         return f"none in the {period} before"
+    share = change(now, before)
+    return f"as many as in the {period} before" if share == UNCHANGED else f"{share} on the {period} before"
+
+
+def change(now: Number, before: Number) -> str:
+    """The same for a column whose title says what it is compared with: “+12 %”."""
+    if not before:
+        return "new" if now else "–"
     share = round(100 * (float(now or 0) / float(before) - 1))
-    if not share:
-        return f"as many as in the {period} before"
-    sign = "+" if share > 0 else "−"
-    return f"{sign}{abs(share):,} % on the {period} before"
+    return f"{'+' if share > 0 else '−'}{abs(share):,} %" if share else UNCHANGED
 
 
 def _clean(value: Number) -> float | None:
@@ -123,23 +144,37 @@ def _three_digits(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _points(piece: list[tuple[int, float]], amount: int, top: float, height: int) -> list[str]:
-    step = WIDTH / max(amount - 1, 1)
-    return [f"{_round(place * step)} {_round(height - value / top * height)}" for place, value in piece]
+@dataclass(frozen=True)
+class _Frame:
+    """Where values are drawn: `amount` of them on the width, and `top` at the upper edge."""
+
+    amount: int
+    top: float
+    height: int
+    centred: bool
+
+    def path(self, piece: list[tuple[int, float]]) -> str:
+        """A single value is a line without length, which round ends make a dot."""
+        first, *others = self._points(piece)
+        return f"M{first}" + ("".join(f"L{point}" for point in others) or "h0")
+
+    def area(self, piece: list[tuple[int, float]]) -> str:
+        if len(piece) < 2:
+            return ""
+        points = self._points(piece)
+        left, right = points[0].split()[0], points[-1].split()[0]
+        return f"M{left} {self.height}L{'L'.join(points)}L{right} {self.height}Z"
+
+    def _points(self, piece: list[tuple[int, float]]) -> list[str]:
+        step = WIDTH / (self.amount if self.centred else max(self.amount - 1, 1))
+        half = step / 2 if self.centred else 0
+        foot = self.height
+        return [f"{_round(half + place * step)} {_round(foot - value / self.top * foot)}" for place, value in piece]
 
 
-def _path(piece: list[tuple[int, float]], amount: int, top: float, height: int) -> str:
-    """A single value is a line without length, which round ends make a dot."""
-    first, *others = _points(piece, amount, top, height)
-    return f"M{first}" + ("".join(f"L{point}" for point in others) or "h0")
-
-
-def _area(piece: list[tuple[int, float]], amount: int, top: float, height: int) -> str:
-    if len(piece) < 2:
-        return ""
-    points = _points(piece, amount, top, height)
-    left, right = points[0].split()[0], points[-1].split()[0]
-    return f"M{left} {height}L{'L'.join(points)}L{right} {height}Z"
+def _before(values: Sequence[Number]) -> str:
+    known = [value for value in map(_clean, values) if value is not None]
+    return f"In the time before, from {short(min(known))} to {short(max(known))}." if known else ""
 
 
 def _round(value: float) -> str:

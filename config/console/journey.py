@@ -1,7 +1,8 @@
 """How far a trace has come: planned, claimed, made, judged, decided, queued, published, measured.
 
 Read from the trace's own audit rows, and not from the tables: so it tells what happened, and when, and by which row one
-knows it. What was passed over (nobody had to be asked) and what is still to come are told too.
+knows it. What was passed over (nobody had to be asked) and what is still to come are told too. Measurements come in
+batches that have traces of their own: what was measured is told by the sums of the trace's contents.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,13 @@ from audit.models import AuditLog
 from audit.trace import KEY
 from campaigns.choices import TaskStatus
 from content.choices import PublishStatus
+from content.models import Artifact
+from metrics.choices import MetricType
+from metrics.reading import measured_on
+from metrics.reading import named as contents_named
+from metrics.views import PERMISSION as SEE_METRICS
+from metrics.views import measure
+from metrics.views.period import whole_days
 
 MOST = 2000  # rows of a trace that are read for its journey, without its measurements
 NAMED = 6  # things of a kind
@@ -84,10 +92,27 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What a content has gathered since it came out."""
+
+    artifact: Artifact
+    sums: list[tuple[str, str]]  # in words: of what, how much
+
+
+@dataclass(frozen=True)
+class Measurements:
+    first: datetime
+    last: datetime
+    contents: list[Content]
+    query: str  # of the pages of metrics, for all of that time
+
+
+@dataclass(frozen=True)
 class Journey:
     stages: list[Stage]
     about: list[tuple[str, list[Thing]]]  # by kind
     ended: str  # how its newest task stands when that ended without success
+    measured: Measurements | None
 
 
 def journey(trace_id: str, person: Any, shown: set[UUID]) -> Journey:
@@ -98,9 +123,9 @@ def journey(trace_id: str, person: Any, shown: set[UUID]) -> Journey:
         for word, _, recognises in STAGES:
             if word not in first and recognises(row):
                 first[word] = (row.audit_id, row.created_at)
-    if measured := _measured(trace_id):
-        first[MEASURED] = measured
-    return Journey(_stages(first, shown), _about(rows, person), _end(rows))
+    measured = _measured(trace_id) if person.has_perm(SEE_METRICS) else None
+    stages = _stages(first, shown, measured.first if measured else None)
+    return Journey(stages, _about(rows, person), _end(rows), measured)
 
 
 def _rows(trace_id: str) -> list[Told]:
@@ -114,24 +139,34 @@ def _rows(trace_id: str) -> list[Told]:
     return [Told(*row) for row in found[:MOST]]
 
 
-def _measured(trace_id: str) -> tuple[UUID, datetime] | None:
-    events = AuditLog.objects.filter(trace_id=trace_id, entity_type=EntityType.METRIC_EVENT)
-    return events.order_by(*KEY).values_list("audit_id", "created_at").first()
+def _measured(trace_id: str) -> Measurements | None:
+    found = measured_on(trace_id)
+    if found is None:
+        return None
+    artifacts = contents_named([key for key, _ in found.sums])
+    contents = [Content(artifacts[key], _in_words(sums)) for key, sums in found.sums]
+    return Measurements(found.first, found.last, contents, whole_days(found.first, found.last))
 
 
-def _stages(first: dict[str, tuple[UUID, datetime]], shown: set[UUID]) -> list[Stage]:
+def _in_words(sums: dict[str, int]) -> list[tuple[str, str]]:
+    return [(measure.words(kind), measure.told(kind, sums[kind])) for kind in MetricType if kind in sums]
+
+
+def _stages(first: dict[str, tuple[UUID, datetime]], shown: set[UUID], measured_at: datetime | None) -> list[Stage]:
+    reached = {word: (moment, _link(key, moment, shown)) for word, (key, moment) in first.items()}
+    if measured_at:
+        reached[MEASURED] = (measured_at, f"#{MEASURED}")
     words = [word for word, _, _ in STAGES] + [MEASURED]
     missed = {word: why for word, why, _ in STAGES}
-    reached = [place for place, word in enumerate(words) if word in first]
-    furthest = max(reached, default=-1)
+    furthest = max((place for place, word in enumerate(words) if word in reached), default=-1)
     stages, before = [], None
     for place, word in enumerate(words):
-        if word not in first:
+        if word not in reached:
             why = (missed.get(word) or "not on record") if place < furthest else "not yet"
             stages.append(Stage(word, None, why, ""))
             continue
-        key, moment = first[word]
-        stages.append(Stage(word, moment, _pause(moment, before), _link(key, moment, shown)))
+        moment, link = reached[word]
+        stages.append(Stage(word, moment, _pause(moment, before), link))
         before = moment
     return stages
 
@@ -140,6 +175,8 @@ def _pause(moment: datetime, before: datetime | None) -> str:
     if before is None:
         return ""
     length = moment - before
+    if length <= -timedelta(seconds=1):  # what is told here was observed before it was known here
+        return f"{duration(length)} earlier"
     return f"after {duration(length)}" if length >= timedelta(seconds=1) else "at once"
 
 

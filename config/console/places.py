@@ -1,6 +1,6 @@
 """The frame around every page: where people can go, what waits there, and whether everything runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -39,8 +39,8 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
             ("Campaigns", "campaigns.campaign"),
             ("Publishing", ("publishing", "content.view_publishrecord")),
             ("Agents", ("agents", "agents.view_agent")),
-            ("Metrics", "metrics.metricevent"),
-            ("Archive", "metrics.metricarchive"),
+            ("Metrics", ("metrics", "metrics.view_metricevent")),
+            ("Archive", ("archive", "metrics.view_metricarchive")),
             ("Audit", "audit.auditlog"),
         ],
     ),
@@ -53,9 +53,11 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
             ("Posts", "content.publishrecord"),
             ("Agent records", "agents.agent"),
             ("Videos", "content.videoasset"),
+            ("Metric events", "metrics.metricevent"),
             ("Hourly sums", "metrics.metricrollup"),
             ("Running totals", "metrics.metriccounter"),
             ("Corrections", "metrics.metriccorrection"),
+            ("Archive receipts", "metrics.metricarchive"),
         ],
     ),
     (
@@ -81,7 +83,13 @@ def places(request: HttpRequest) -> list[tuple[str, list[Place]]]:
             found.insert(0, Place("Control room", home, request.path == home))
         if found:
             shown.append((title, found))
-    return shown
+    return _only_nearest(shown)
+
+
+def _only_nearest(shown: list[tuple[str, list[Place]]]) -> list[tuple[str, list[Place]]]:
+    """One is in one place at a time: where addresses begin alike, in that with the longest."""
+    nearest = max((place.url for _, found in shown for place in found if place.is_here), key=len, default="")
+    return [(title, [replace(place, is_here=place.url == nearest) for place in found]) for title, found in shown]
 
 
 def _may_see(request: HttpRequest, target: Target) -> bool:

@@ -11,6 +11,7 @@ from accounts.views.settings import you
 from campaigns.views.system import system_control
 from config.console.agent_control import control as agent_control
 from config.console.agents import agents
+from config.console.archive import archive
 from config.console.overview import control_room
 from config.console.search import search
 from config.console.trace import trace, trace_file
@@ -18,6 +19,7 @@ from content.calibration_page import calibration
 from content.post_page import control as post_control
 from content.publishing_page import publishing
 from content.threshold_page import change_threshold
+from metrics import views as metrics
 
 
 def pages(guarded: Callable[..., Any]) -> list[URLPattern]:
@@ -30,11 +32,17 @@ def pages(guarded: Callable[..., Any]) -> list[URLPattern]:
         path("saved-filter/", guarded(saved_filter), name="saved_filter"),
         path("fleet/", guarded(agents), name="agents"),
         path("fleet/<path:key>/<slug:verb>/", guarded(agent_control), name="agent_control"),
+        path("archive/", guarded(archive), name="archive"),
         path("publishing/", guarded(publishing), name="publishing"),
         path("publishing/<slug:part>/", guarded(publishing), name="publishing_part"),
         path("publishing/<uuid:key>/<slug:verb>/", guarded(post_control), name="post_control"),
         path("judges/", guarded(calibration), name="calibration"),
         path("judges/threshold/", guarded(change_threshold), name="calibration_threshold"),
+        path("metrics/", guarded(metrics.everything), name="metrics"),
+        path("metrics/campaign/<uuid:key>/", guarded(metrics.of_campaign), name="metrics_campaign"),
+        path("metrics/content/<uuid:key>/", guarded(metrics.of_content), name="metrics_content"),
+        path("metrics/agent/<path:key>/", guarded(metrics.of_agent), name="metrics_agent"),
+        path("metrics/platform/<path:key>/", guarded(metrics.of_platform), name="metrics_platform"),
         path("trace/<str:trace_id>/", guarded(trace), name="trace"),
         re_path(r"^trace/(?P<trace_id>[^/]+)/trace\.(?P<form>csv|json)$", guarded(trace_file), name="trace_file"),
     ]

@@ -11,6 +11,8 @@ from django.db.backends.ddl_references import Statement
 from django.db.backends.postgresql.schema import DatabaseSchemaEditor as PostgreSQLSchemaEditor
 from django.db.models import Field, Model
 
+from audit.keys import SetCheckedForeignKey
+
 
 class DatabaseSchemaEditor(PostgreSQLSchemaEditor):
     sql_create_fk = (
@@ -22,6 +24,24 @@ class DatabaseSchemaEditor(PostgreSQLSchemaEditor):
     def _fk_constraint_name(self, model: type[Model], field: Field[Any, Any], suffix: str) -> str:
         """The name that PostgreSQL itself would derive: `task_campaign_id_fkey`."""
         return self.quote_name(f"{model._meta.db_table}_{field.column}_fkey")
+
+    def _create_fk_sql(self, model: type[Model], field: Field[Any, Any], suffix: str) -> Statement:
+        statement: Statement = super()._create_fk_sql(model, field, suffix)  # type: ignore[misc]
+        if isinstance(field, SetCheckedForeignKey):
+            statement.template += " NOT ENFORCED"
+        return statement
+
+    def add_field(self, model: type[Model], field: Field[Any, Any]) -> None:
+        """A key may also be written beside its column."""
+        if isinstance(field, SetCheckedForeignKey):
+            inline = self.sql_create_column_inline_fk
+            self.sql_create_column_inline_fk = f"{inline} NOT ENFORCED"
+            try:
+                super().add_field(model, field)
+            finally:
+                self.sql_create_column_inline_fk = inline
+        else:
+            super().add_field(model, field)
 
     def _create_like_index_sql(self, model: type[Model], field: Field[Any, Any]) -> Statement | None:
         return None

@@ -8,6 +8,7 @@ from django.db import migrations, models
 
 import audit.base
 import audit.exact_json
+import audit.keys
 import audit.operations
 import audit.triggers
 
@@ -145,10 +146,10 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="MetricRollup",
+            name="MetricIngest",
             fields=[
                 (
-                    "metric_rollup_id",
+                    "metric_ingest_id",
                     models.UUIDField(
                         db_default=audit.base.UUIDv7(),
                         default=audit.base.new_id,
@@ -157,7 +158,51 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("bucket", models.DateTimeField(help_text="The beginning of the hour (UTC).")),
+                (
+                    "head_sha256",
+                    audit.base.Sha256Field(
+                        help_text="Of its beginning and of how it is read: which input it is.",
+                        max_length=64,
+                        unique=True,
+                    ),
+                ),
+                ("name", models.TextField(help_text="Where it was read from.")),
+                (
+                    "state",
+                    models.TextField(
+                        choices=[("running", "running"), ("done", "done")], help_text="Whether its end was reached."
+                    ),
+                ),
+                ("position", models.BigIntegerField(help_text="Bytes (Parquet: rows) that were taken in.")),
+                ("sha256", audit.base.Sha256Field(help_text="Of the input up to there.", max_length=64)),
+                ("line", models.BigIntegerField(help_text="Lines up to there.")),
+                ("rejects_bytes", models.BigIntegerField(help_text="Size of the rejects file up to there.")),
+                ("row_count", models.BigIntegerField(help_text="Rows that were read.")),
+                ("accepted", models.BigIntegerField(help_text="New events.")),
+                ("duplicates", models.BigIntegerField(help_text="Measurements that brought nothing new.")),
+                ("corrections", models.BigIntegerField(help_text="Totals that had fallen.")),
+                ("rejected", models.BigIntegerField(help_text="Rows that could not be taken.")),
+                ("created_by", models.TextField(help_text="Who ran it.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_ingest",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollup",
+            fields=[
                 ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
@@ -172,7 +217,7 @@ class Migration(migrations.Migration):
                         help_text="What was measured.",
                     ),
                 ),
-                ("sum", models.BigIntegerField(help_text="All increases of the hour.")),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
                 ("count", models.BigIntegerField(help_text="How many events.")),
                 ("max", models.BigIntegerField(help_text="The largest increase.")),
                 ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
@@ -182,9 +227,106 @@ class Migration(migrations.Migration):
                         db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
                     ),
                 ),
+                (
+                    "metric_rollup_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the hour (UTC).")),
             ],
             options={
                 "db_table": "metric_rollup",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollupCampaign",
+            fields=[
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "metric_rollup_campaign_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
+            ],
+            options={
+                "db_table": "metric_rollup_campaign",
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollupDaily",
+            fields=[
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "metric_rollup_daily_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
+            ],
+            options={
+                "db_table": "metric_rollup_daily",
             },
         ),
         migrations.CreateModel(
@@ -228,6 +370,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.TextField(help_text="Who ran it.")),
+                (
+                    "verified_at",
+                    models.DateTimeField(help_text="When its files were last read back and found whole.", null=True),
+                ),
+                ("problem", models.TextField(help_text="What was wrong with them; empty when nothing was.", null=True)),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -356,8 +503,8 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(
                 name="transition",
                 sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.state IS NULL OR NOT NEW.state = ANY (ARRAY['detached', 'dropped', 'exporting', 'restored', 'verified']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.state = ANY (ARRAY['exporting']::text[]) THEN\n                    RAISE EXCEPTION 'this metric archive does not begin as %', NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n                END IF;\n            ELSIF NEW.state <> OLD.state AND NOT OLD.state || '>' || NEW.state = ANY (ARRAY['detached>dropped', 'dropped>restored', 'exporting>verified', 'restored>dropped', 'verified>detached']::text[]) THEN\n                RAISE EXCEPTION 'this metric archive does not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n            END IF;\n            RETURN NEW;\n        ",
-                    hash="57d8baf4c585f12c1d040bf24225ebda39be18f0",
+                    func="\n            IF NEW.state IS NULL OR NOT NEW.state = ANY (ARRAY['detached', 'dropped', 'exporting', 'restored', 'verified']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.state = ANY (ARRAY['exporting']::text[]) THEN\n                    RAISE EXCEPTION 'this metric archive does not begin as %', NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n                END IF;\n            ELSIF NEW.state <> OLD.state AND NOT OLD.state || '>' || NEW.state = ANY (ARRAY['detached>dropped', 'dropped>restored', 'exporting>verified', 'restored>dropped', 'restored>exporting', 'verified>detached']::text[]) THEN\n                RAISE EXCEPTION 'this metric archive does not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_archive', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_archive_state_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="1cecef82c8ff763d7a6d564ab443926cfebf4421",
                     ignore_func_name="SET search_path = public, pg_temp",
                     operation='INSERT OR UPDATE OF "state"',
                     pgid="pgtrigger_transition_4e954",
@@ -389,42 +536,158 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="metricevent",
             name="agent",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
             ),
         ),
         migrations.AddField(
             model_name="metricevent",
             name="campaign",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
             ),
         ),
         migrations.AddField(
             model_name="metricevent",
             name="content",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="metricingest",
+            index=models.Index(fields=["-updated_at"], name="idx_ingest_updated"),
+        ),
+        migrations.AddConstraint(
+            model_name="metricingest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["running", "done"])),
+                name="metric_ingest_state_check",
+                violation_error_message="state must be one of: running, done.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricingest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("position__gte", 0)),
+                name="metric_ingest_position_check",
+                violation_error_message="position must be 0 or more.",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricingest",
+            trigger=pgtrigger.compiler.Trigger(
+                name="touch",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.metric_ingest_id IS DISTINCT FROM OLD.metric_ingest_id THEN\n                RAISE EXCEPTION 'the key of a metric_ingest never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_key_readonly';\n            END IF;\n            IF NEW.created_at IS DISTINCT FROM OLD.created_at THEN\n                RAISE EXCEPTION 'when a metric_ingest was written never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
+                    hash="7fe1ae943d1af5b1938cca4eb03e941f7ee022fd",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="UPDATE",
+                    pgid="pgtrigger_touch_2e527",
+                    table="metric_ingest",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricingest",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_ingest are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_no_delete';",
+                    hash="247755cddf27d337556727466d67ae36c2cf12e8",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_5914d",
+                    table="metric_ingest",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricingest",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'metric_ingest is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="b660ae73f7a5d7fd52d6cef2dbbab7174f3b155b",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_b512e",
+                    table="metric_ingest",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricingest",
+            trigger=pgtrigger.compiler.Trigger(
+                name="transition",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NEW.state IS NULL OR NOT NEW.state = ANY (ARRAY['done', 'running']::text[]) THEN\n                RETURN NEW;\n            END IF;\n            IF TG_OP = 'INSERT' THEN\n                IF NOT NEW.state = ANY (ARRAY['running']::text[]) THEN\n                    RAISE EXCEPTION 'this metric ingest does not begin as %', NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_state_transition';\n                END IF;\n            ELSIF NEW.state <> OLD.state AND NOT OLD.state || '>' || NEW.state = ANY (ARRAY['done>running', 'running>done']::text[]) THEN\n                RAISE EXCEPTION 'this metric ingest does not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation', TABLE = 'metric_ingest', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_ingest_state_transition';\n            END IF;\n            RETURN NEW;\n        ",
+                    hash="b6c8d523b7b6b9bcfc157d2ebf6ae1a9a4ee8ffc",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation='INSERT OR UPDATE OF "state"',
+                    pgid="pgtrigger_transition_667a2",
+                    table="metric_ingest",
+                    when="BEFORE",
+                ),
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="agent",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="campaign",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
             ),
         ),
         migrations.AddField(
             model_name="metricrollup",
             name="content",
-            field=models.ForeignKey(
+            field=audit.keys.SetCheckedForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollupcampaign",
+            name="agent",
+            field=audit.keys.SetCheckedForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollupcampaign",
+            name="campaign",
+            field=audit.keys.SetCheckedForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollupdaily",
+            name="agent",
+            field=audit.keys.SetCheckedForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollupdaily",
+            name="campaign",
+            field=audit.keys.SetCheckedForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metricrollupdaily",
+            name="content",
+            field=audit.keys.SetCheckedForeignKey(
                 db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
             ),
         ),
@@ -677,6 +940,24 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricevent",
+            trigger=pgtrigger.compiler.Trigger(
+                name="arrived",
+                sql=audit.triggers.GuardSql(
+                    declare="DECLARE first timestamptz; newest timestamptz; month text; missing_campaign text; missing_agent text; missing_artifact text;",
+                    func="\n            SELECT min(observed_at), max(observed_at) INTO first, newest FROM new_rows;\n            IF first IS NULL THEN\n                RETURN NULL;\n            END IF;\n            -- Looked up after the rows are in: whoever closes a month then waits for the writers that it let pass.\n            SELECT to_char(a.range_start AT TIME ZONE 'UTC', 'YYYY-MM') INTO month FROM metric_archive a\n            WHERE a.table_name = 'metric_event' AND a.state <> 'restored'\n              AND a.range_start <= newest AND a.range_end > first\n              AND EXISTS (SELECT FROM new_rows n WHERE n.observed_at >= a.range_start AND n.observed_at < a.range_end)\n            LIMIT 1;\n            IF month IS NOT NULL THEN\n                RAISE EXCEPTION '% is closed, since it was or is being archived', month USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_month_closed';\n            END IF;\n            WITH hours AS MATERIALIZED (\n                SELECT date_bin('1 hour', observed_at, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type,\n                       LEAST(sum(metric_value), 9223372036854775807) AS sum, count(*) AS count, max(metric_value) AS max,\n                       max(observed_at) AS last_observed_at\n                FROM new_rows GROUP BY 1, 2, 3, 4, 5, 6\n            ), days AS MATERIALIZED (\n                SELECT date_bin('1 day', bucket, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807) AS sum, sum(count) AS count, max(max) AS max, max(last_observed_at) AS last_observed_at\n                FROM hours GROUP BY 1, 2, 3, 4, 5, 6\n            ), campaigns AS (\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807) AS sum, sum(count) AS count, max(max) AS max, max(last_observed_at) AS last_observed_at FROM days GROUP BY 1, 2, 3, 4, 5\n            ), hourly AS (\n                INSERT INTO metric_rollup AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM hours ORDER BY content_id, platform, metric_type, bucket, agent_id, campaign_id\n                ON CONFLICT (content_id, platform, metric_type, bucket, agent_id, campaign_id) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), daily AS (\n                INSERT INTO metric_rollup_daily AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM days ORDER BY campaign_id, metric_type, bucket, content_id, platform, agent_id\n                ON CONFLICT (campaign_id, metric_type, bucket, content_id, platform, agent_id) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), of_campaigns AS (\n                INSERT INTO metric_rollup_campaign AS r (bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM campaigns ORDER BY metric_type, bucket, campaign_id, agent_id, platform\n                ON CONFLICT (metric_type, bucket, campaign_id, agent_id, platform) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            )\n            SELECT (SELECT p.campaign_id::text FROM (SELECT DISTINCT campaign_id FROM days) p WHERE NOT EXISTS (SELECT FROM campaign o WHERE o.campaign_id = p.campaign_id) LIMIT 1),\n                   (SELECT p.agent_id::text FROM (SELECT DISTINCT agent_id FROM days) p WHERE NOT EXISTS (SELECT FROM agent o WHERE o.agent_id = p.agent_id) LIMIT 1),\n                   (SELECT p.content_id::text FROM (SELECT DISTINCT content_id FROM days) p WHERE NOT EXISTS (SELECT FROM artifact o WHERE o.artifact_id = p.content_id) LIMIT 1)\n            INTO missing_campaign, missing_agent, missing_artifact;\n            IF missing_campaign IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_campaign_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_campaign_id_fkey',\n                    DETAIL = format('Key (campaign_id)=(%s) is not present in table \"campaign\".', missing_campaign);\n            END IF;\n            IF missing_agent IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_agent_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_agent_id_fkey',\n                    DETAIL = format('Key (agent_id)=(%s) is not present in table \"agent\".', missing_agent);\n            END IF;\n            IF missing_artifact IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_content_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_content_id_fkey',\n                    DETAIL = format('Key (content_id)=(%s) is not present in table \"artifact\".', missing_artifact);\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="3532dab5abd7eacb938c95ffb89485edec51acd2",
+                    ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_arrived_b8b50",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="metric_event",
+                    when="AFTER",
+                ),
+            ),
+        ),
         migrations.AddIndex(
             model_name="metricrollup",
             index=models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
@@ -696,22 +977,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="metricrollup",
             constraint=models.UniqueConstraint(
-                fields=("campaign", "content", "agent", "platform", "metric_type", "bucket"), name="metric_rollup_key"
-            ),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name="metricrollup",
-            trigger=pgtrigger.compiler.Trigger(
-                name="touch",
-                sql=audit.triggers.GuardSql(
-                    func="\n            IF NEW.metric_rollup_id IS DISTINCT FROM OLD.metric_rollup_id THEN\n                RAISE EXCEPTION 'the key of a metric_rollup never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_key_readonly';\n            END IF;\n            IF false THEN\n                RAISE EXCEPTION 'when a metric_rollup was written never changes' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_created_at_readonly';\n            END IF;\n            NEW.updated_at = now();\n            RETURN NEW;\n        ",
-                    hash="8d4f5973142f0ac6fb8bff6f0833f72b0239b6e9",
-                    ignore_func_name="SET search_path = public, pg_temp",
-                    operation="UPDATE",
-                    pgid="pgtrigger_touch_fec48",
-                    table="metric_rollup",
-                    when="BEFORE",
-                ),
+                fields=("content", "platform", "metric_type", "bucket", "agent", "campaign"), name="metric_rollup_key"
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -744,5 +1010,103 @@ class Migration(migrations.Migration):
                     when="BEFORE",
                 ),
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollupcampaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
+                name="metric_rollup_campaign_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollupcampaign",
+            constraint=models.UniqueConstraint(
+                fields=("metric_type", "bucket", "campaign", "agent", "platform"), name="metric_rollup_campaign_key"
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollupcampaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_rollup_campaign are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup_campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_campaign_no_delete';",
+                    hash="e83bee2df97b9231b73a65d70e514fc5038b6307",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_a2440",
+                    table="metric_rollup_campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollupcampaign",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'metric_rollup_campaign is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup_campaign', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_campaign_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="5dd033dd9417c7ca40fbff21623806b2f7f65299",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_3bb9d",
+                    table="metric_rollup_campaign",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollupdaily",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
+                name="metric_rollup_daily_metric_type_check",
+                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metricrollupdaily",
+            constraint=models.UniqueConstraint(
+                fields=("campaign", "metric_type", "bucket", "content", "platform", "agent"),
+                name="metric_rollup_daily_key",
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollupdaily",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_delete",
+                sql=audit.triggers.GuardSql(
+                    func="RAISE EXCEPTION 'rows of metric_rollup_daily are never deleted' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup_daily', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_daily_no_delete';",
+                    hash="1439ac52d0c987b8b8cf3707de57156b0212e31e",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    operation="DELETE",
+                    pgid="pgtrigger_no_delete_dde0a",
+                    table="metric_rollup_daily",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name="metricrollupdaily",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=audit.triggers.GuardSql(
+                    func="\n            IF NOT EXISTS (\n                SELECT FROM pg_database\n                WHERE datname = current_database() AND shobj_description(oid, 'pg_database') = 'Gatehouse test database: may be emptied'\n            ) THEN\n                RAISE EXCEPTION 'metric_rollup_daily is never truncated' USING ERRCODE = 'check_violation', TABLE = 'metric_rollup_daily', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_rollup_daily_no_truncate';\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="a7414516cfc2e6b3d7777ae44c38366b0f3fedf6",
+                    ignore_func_name="SET search_path = public, pg_temp",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_666dc",
+                    table="metric_rollup_daily",
+                    when="BEFORE",
+                ),
+            ),
+        ),
+        # Their rows are updated in place: room in each page spares new index entries.
+        migrations.RunSQL(
+            "ALTER TABLE metric_rollup SET (fillfactor = 70);"
+            "ALTER TABLE metric_rollup_daily SET (fillfactor = 70);"
+            "ALTER TABLE metric_rollup_campaign SET (fillfactor = 50)",
+            migrations.RunSQL.noop,
         ),
     ]

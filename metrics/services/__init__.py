@@ -1,4 +1,4 @@
-"""The verbs of metrics."""
+"""The verbs of metrics; those of whole files are in `files`."""
 
 from metrics.services.ingest import BatchResult, Measurement, append_events
 

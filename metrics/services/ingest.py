@@ -1,7 +1,7 @@
-"""Measurements become metric events, by one way for files and for the API.
+"""Measurements become metric events, by one way for files, for the API and for Python.
 
-A batch is copied into a staging table, checked as a set, and merged in one statement, which also brings the running
-totals, the corrections, the hourly sums and the audit log up to date: all of it commits, or none.
+A batch is copied into a staging table, checked as a set, and merged in one statement; the trigger on metric_event
+brings the sums of hours and days up to date, and one row tells the audit log: all of it commits, or none.
 
 An increase is the event's value as it stands. Platforms report running totals: there the value is the increase over
 the highest total that this source has reported before, so that the sum of increases is the highest total whatever the
@@ -9,38 +9,46 @@ order of arrival, and the same observation twice adds nothing.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+import numpy as np
+from django.db import IntegrityError, connection, transaction
 
-from audit.context import Actor
-from audit.statement import actor_parameters, insert_audit
-from campaigns.services.locks import share_campaigns
+from audit.choices import EntityType
+from audit.context import Actor, acting
+from audit.receivers import record
 from content.choices import PublishStatus
 from content.post_file import LARGEST, LONGEST_ID, Reject
 from metrics.choices import MetricType
-from metrics.models import MetricEvent
 from metrics.partitions import EARLIEST, EVENTS, Month, closed, existing, this_month
 
 LONGEST_NAME = 100  # characters of a platform and of a source; both stand in unique indexes
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CHUNK = 50_000  # measurements that are held in memory at once
+EPOCH, POSTGRESQL_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), 946_684_800_000_000  # microseconds between them
+KINDS = {str(kind): place for place, kind in enumerate(MetricType, 1)}  # as PostgreSQL counts an array
+NOTHING = bytes(16)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
+Thing = tuple[str, "str | UUID"]  # a platform, and the id of a post there or of an artifact
+
+
+class Measurement(NamedTuple):
     """What `source` saw of a post, named by its platform's id, or of an artifact on a platform.
 
     Either an increase or a running total. Two are the same event when their `event_id` and `observed_at` are; without
-    an id, when all that they say is. `line` is where it stands in its file or request.
+    an id, when all that they say is. `line` is where it stands in its file or request. A tuple, since there are
+    millions of them.
     """
 
     line: int
     platform: str
-    metric_type: MetricType
+    metric_type: str
     observed_at: datetime
     source: str
     platform_post_id: str | None = None
@@ -60,104 +68,139 @@ class BatchResult:
     rejects: list[Reject]
 
 
+@dataclass
+class Columns:
+    """Measurements by column, for numpy: a million of them in the time that Python takes for some thousands.
+
+    What a row is of and who measured it are told by their place in `things` and `sources`. A row that is left out has
+    its reason in `problems`, by its line.
+    """
+
+    lines: Any
+    things: list[Thing]
+    thing: Any
+    sources: list[str]
+    source: Any
+    kind: Any  # place in KINDS, from 1
+    instant: Any  # microseconds since 1970
+    value: Any
+    is_total: Any
+    key: Any  # 16 bytes; of no meaning where none was given
+    id_given: Any
+    problems: dict[int, str] = field(default_factory=dict)
+
+    def only(self, good: Any) -> None:
+        for name in ("lines", "thing", "source", "kind", "instant", "value", "is_total", "key", "id_given"):
+            setattr(self, name, getattr(self, name)[good])
+
+    def leave_out(self, bad: Any, why: Callable[[int], str]) -> None:
+        """`why` is asked with the place of each row that is bad."""
+        if bad.any():
+            for place in np.flatnonzero(bad):
+                self.problems[int(self.lines[place])] = why(int(place))
+            self.only(~bad)
+
+
 STAGING = """
     CREATE TEMPORARY TABLE metric_staging (
-        item integer, platform text, platform_post_id text, artifact_id uuid, metric_type text, observed_at timestamptz,
-        source text, increase bigint, total bigint, event_id uuid, publish_id uuid
+        item integer, post integer, kind smallint, source integer, observed_at timestamptz, value bigint,
+        is_total boolean, id_given boolean, event_id uuid
     ) ON COMMIT DROP
 """
 
+# One row of the table above as COPY wants it in binary: how many columns, and before each its length.
+_COLUMNS = [(">i4", 4), (">i4", 4), (">i2", 2), (">i4", 4), (">i8", 8), (">i8", 8), ("i1", 1), ("i1", 1), ("V16", 16)]
+_ROW = np.dtype(
+    [("columns", ">i2")]
+    + [part for place, (kind, _) in enumerate(_COLUMNS) for part in ((f"size{place}", ">i4"), (f"c{place}", kind))]
+)
+_FIRST, _LAST = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+
 # Which post and which artifact each one means is settled once. A post that comes out later is for the next batch.
-RESOLVE = """
-    UPDATE metric_staging s
-    SET publish_id = COALESCE(named.publish_id, made.publish_id), artifact_id = a.artifact_id,
-        platform_post_id = COALESCE(named.platform_post_id, made.platform_post_id)
-    FROM metric_staging o
-    LEFT JOIN publish_record named ON named.platform = o.platform AND named.platform_post_id = o.platform_post_id
-                                  AND named.status = %(published)s
-    LEFT JOIN publish_record made ON made.artifact_id = o.artifact_id AND made.platform = o.platform
-                                 AND made.status = %(published)s
-    LEFT JOIN artifact a ON a.artifact_id = COALESCE(named.artifact_id, o.artifact_id)
-    WHERE s.item = o.item
+BY_POST = """
+    SELECT k.name, k.key, p.publish_id, p.platform_post_id, a.artifact_id, a.campaign_id, t.agent_id, t.trace_id
+    FROM unnest(%s::text[], %s::text[]) k(name, key)
+    JOIN publish_record p ON p.platform = k.name AND p.platform_post_id = k.key AND p.status = %s
+    JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)
+"""
+BY_ARTIFACT = """
+    SELECT k.name, k.key, p.publish_id, p.platform_post_id, a.artifact_id, a.campaign_id, t.agent_id, t.trace_id
+    FROM unnest(%s::text[], %s::uuid[]) k(name, key)
+    JOIN artifact a ON a.artifact_id = k.key JOIN task t USING (task_id)
+    LEFT JOIN publish_record p ON p.artifact_id = k.key AND p.platform = k.name AND p.status = %s
 """
 
-TAKE_OUT_UNKNOWN = """
-    DELETE FROM metric_staging WHERE artifact_id IS NULL OR (publish_id IS NULL AND total IS NOT NULL)
-    RETURNING item, artifact_id IS NOT NULL
-"""
-
-# Two batches lock the campaigns and then the posts that they share in one order: the second waits, and then sees the
-# totals of the first. Increases need no lock; their ids settle who counts.
-CAMPAIGNS = "SELECT DISTINCT a.campaign_id FROM metric_staging s JOIN artifact a USING (artifact_id)"
+# Two batches lock the posts that they share in one order: the second waits, and then sees the totals of the first.
+# Increases need no lock; their ids settle who counts.
 LOCK_POSTS = """
-    SELECT FROM publish_record WHERE publish_id IN (SELECT publish_id FROM metric_staging WHERE total IS NOT NULL)
+    SELECT FROM publish_record WHERE publish_id IN (
+        SELECT (%(publishes)s::uuid[])[post] FROM metric_staging WHERE is_total)
     ORDER BY publish_id FOR NO KEY UPDATE
 """
 
-NEW_EVENTS = """(
-    SELECT NULL::jsonb AS before, to_jsonb(e) AS after, r.trace_id, e.campaign_id
-    FROM events e JOIN risen r USING (event_id, observed_at)
-) new"""
+# What a batch says twice under one id counts once, as its first line says it.
+TAKE_OUT_REPEATED = """
+    DELETE FROM metric_staging s USING metric_staging o
+    WHERE o.event_id = s.event_id AND o.observed_at = s.observed_at AND o.item < s.item
+"""
 
-MERGE = f"""
-    WITH identified AS MATERIALIZED (
-        -- What a batch says twice counts once, as its first line says it.
-        SELECT DISTINCT ON (event_id, observed_at) * FROM (
-            SELECT s.item, s.platform, s.artifact_id AS content_id, s.publish_id, s.metric_type, s.observed_at,
-                   s.source, s.increase, s.total, s.event_id IS NOT NULL AS id_given,
-                   a.campaign_id, t.agent_id, t.trace_id,
-                   -- Shaped like a UUIDv7 of the measurement, so that a replay is recognised and the index stays local.
-                   COALESCE(s.event_id, (lpad(to_hex(floor(extract(epoch FROM observed_at) * 1000)::bigint), 12, '0')
-                       || '7' || substr(digest, 1, 3) || '8' || substr(digest, 4, 15))::uuid) AS event_id
-            FROM metric_staging s
-            JOIN artifact a ON a.artifact_id = s.artifact_id
-            JOIN task t ON t.task_id = a.task_id
-            CROSS JOIN LATERAL (
-                SELECT CASE WHEN s.total IS NULL
-                       THEN concat_ws(chr(31), 'increase', s.platform, s.artifact_id, s.metric_type, s.source,
-                                      extract(epoch FROM s.observed_at), s.increase)
-                       ELSE concat_ws(chr(31), s.platform, s.platform_post_id, s.metric_type, s.source, s.total)
-                       END AS said) w
-            CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(said, 'UTF8')), 'hex') AS digest) d
-        ) i ORDER BY event_id, observed_at, item
-    ), observed AS MATERIALIZED (
+# A total under a taken id changes nothing. Each one looks into the index of its month; a join might read all events.
+TAKE_OUT_KNOWN = """
+    DELETE FROM metric_staging s
+    WHERE s.is_total AND s.id_given
+      AND (SELECT true FROM metric_event e WHERE e.event_id = s.event_id AND e.observed_at = s.observed_at)
+"""
+
+EVENT = "event_id, campaign_id, agent_id, content_id, platform, metric_type, metric_value, observed_at, source"
+POSTS = """
+    unnest(%(publishes)s::uuid[], %(contents)s::uuid[], %(campaigns)s::uuid[], %(agents)s::text[],
+           %(platforms)s::text[])
+    WITH ORDINALITY p(publish_id, content_id, campaign_id, agent_id, platform, place)
+"""
+STAGED = f"""
+    SELECT s.item, s.event_id, p.campaign_id, p.agent_id, p.content_id, p.platform,
+           (%(kinds)s::text[])[s.kind] AS metric_type, s.value, s.observed_at,
+           (%(sources)s::text[])[s.source] AS source, p.publish_id, s.id_given
+    FROM metric_staging s JOIN {POSTS} ON p.place = s.post
+"""
+
+# In one order, since batches that share ids wait for each other here.
+INSERT = f"INSERT INTO metric_event ({EVENT})"
+IN_ORDER = "ORDER BY event_id, observed_at, item"
+UNLESS_KNOWN = "ON CONFLICT (event_id, observed_at) DO NOTHING"
+UNIQUE_VIOLATION = "23505"  # SQLSTATE
+ANY_KNOWN = """
+    SELECT EXISTS (SELECT FROM metric_staging s WHERE (
+        SELECT true FROM metric_event e WHERE e.event_id = s.event_id AND e.observed_at = s.observed_at))
+"""
+INCREASES = f"""
+    {INSERT} SELECT {EVENT.replace("metric_value", "value")} FROM ({STAGED} WHERE NOT s.is_total) i {IN_ORDER}
+"""
+
+TOTALS = f"""
+    WITH observed AS MATERIALIZED (
         SELECT i.*, k.highest_total, k.last_total AS known_total, k.last_observed_at AS known_at,
-               max(i.total) OVER (post ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS highest_in_batch,
-               lag(i.total) OVER post AS previous_total, lag(i.observed_at) OVER post AS previous_at
-        FROM identified i
+               max(i.value) OVER (post ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS highest_in_batch,
+               lag(i.value) OVER post AS previous_total, lag(i.observed_at) OVER post AS previous_at
+        FROM ({STAGED} WHERE s.is_total) i
         LEFT JOIN metric_counter k
                ON k.publish_id = i.publish_id AND k.metric_type = i.metric_type AND k.source = i.source
-        WINDOW post AS (PARTITION BY i.total IS NULL, i.publish_id, i.metric_type, i.source
-                        ORDER BY i.observed_at, i.total, i.item)
+        WINDOW post AS (PARTITION BY i.publish_id, i.metric_type, i.source ORDER BY i.observed_at, i.value, i.item)
     ), risen AS MATERIALIZED (
-        SELECT o.*, COALESCE(increase, total - COALESCE(GREATEST(highest_total, highest_in_batch), 0)) AS metric_value
-        FROM observed o
-        WHERE increase IS NOT NULL OR total > COALESCE(GREATEST(highest_total, highest_in_batch), -1)
+        SELECT o.*, value - COALESCE(GREATEST(highest_total, highest_in_batch), 0) AS metric_value FROM observed o
+        WHERE value > COALESCE(GREATEST(highest_total, highest_in_batch), -1)
     ), events AS (
-        -- In one order, since batches that share ids wait for each other here.
-        INSERT INTO metric_event (event_id, campaign_id, agent_id, content_id, platform, metric_type, metric_value,
-                                  observed_at, source)
-        SELECT event_id, campaign_id, agent_id, content_id, platform, metric_type, metric_value, observed_at, source
-        FROM risen ORDER BY event_id, observed_at
-        ON CONFLICT (event_id, observed_at) DO NOTHING
-        RETURNING event_id, campaign_id, agent_id, content_id, platform, metric_type, metric_value, observed_at, source
-    ), rollups AS (
-        -- Nonsense near the end of bigint fills a sum up, and refuses nobody else's measurements.
-        INSERT INTO metric_rollup AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type,
-                                        sum, count, max, last_observed_at)
-        SELECT date_trunc('hour', observed_at, 'UTC'), campaign_id, content_id, agent_id, platform, metric_type,
-               LEAST(sum(metric_value), %(largest)s), count(*), max(metric_value), max(observed_at)
-        FROM events GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 2, 3, 4, 5, 6, 1
-        ON CONFLICT (campaign_id, content_id, agent_id, platform, metric_type, bucket) DO UPDATE
-        SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, %(largest)s), count = r.count + EXCLUDED.count,
-            max = GREATEST(r.max, EXCLUDED.max),
-            last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)
+        {INSERT} SELECT {EVENT} FROM (
+            SELECT item, {EVENT} FROM risen
+            UNION ALL
+            SELECT item, {EVENT.replace("metric_value", "value")} FROM ({STAGED} WHERE NOT s.is_total) i
+        ) e {IN_ORDER} {UNLESS_KNOWN}
+        RETURNING event_id, observed_at
     ), counters AS (
         INSERT INTO metric_counter AS k (publish_id, metric_type, source, highest_total, last_total, last_observed_at)
-        SELECT publish_id, metric_type, source, max(total),
-               (array_agg(total ORDER BY observed_at DESC, total DESC))[1], max(observed_at)
-        FROM observed WHERE total IS NOT NULL
-        GROUP BY publish_id, metric_type, source ORDER BY publish_id, metric_type, source
+        SELECT publish_id, metric_type, source, max(value),
+               (array_agg(value ORDER BY observed_at DESC, value DESC))[1], max(observed_at)
+        FROM observed GROUP BY publish_id, metric_type, source ORDER BY publish_id, metric_type, source
         ON CONFLICT (publish_id, metric_type, source) DO UPDATE
         SET highest_total = GREATEST(k.highest_total, EXCLUDED.highest_total),
             last_total = CASE WHEN EXCLUDED.last_observed_at > k.last_observed_at
@@ -166,70 +209,136 @@ MERGE = f"""
     ), corrections AS (
         -- A total that arrives late is lower than what we know, but has not fallen: only newer ones count.
         INSERT INTO metric_correction (publish_id, metric_type, source, from_total, to_total, observed_at)
-        SELECT publish_id, metric_type, source, f.before, total, observed_at
+        SELECT publish_id, metric_type, source, f.before, value, observed_at
         FROM observed
         CROSS JOIN LATERAL (SELECT CASE WHEN known_at IS NULL OR previous_at > known_at THEN previous_total
                                         ELSE known_total END AS before) f
-        WHERE total < f.before AND observed_at > COALESCE(known_at, '-infinity')
+        WHERE value < f.before AND observed_at > COALESCE(known_at, '-infinity')
           AND observed_at > COALESCE(previous_at, '-infinity')
         ON CONFLICT (publish_id, metric_type, source, observed_at) DO NOTHING
         RETURNING 1
-    ), audited AS (
-        {insert_audit(MetricEvent, "ingest", trace="trace_id", campaign="campaign_id", rows=NEW_EVENTS)}
     )
     SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM corrections),
-           EXISTS (SELECT FROM risen r WHERE r.id_given AND r.total IS NOT NULL AND NOT EXISTS (
+           EXISTS (SELECT FROM risen r WHERE r.id_given AND NOT EXISTS (
                SELECT FROM events e WHERE e.event_id = r.event_id AND e.observed_at = r.observed_at))
 """
 
-# A total under a taken id changes nothing. Each one looks into the index of its month; a join might read all events.
-TAKE_OUT_KNOWN = """
-    DELETE FROM metric_staging s
-    WHERE s.total IS NOT NULL AND s.event_id IS NOT NULL
-      AND (SELECT true FROM metric_event e WHERE e.event_id = s.event_id AND e.observed_at = s.observed_at)
-"""
+
+class _Post(NamedTuple):
+    """What a measurement is of. `place` counts the posts of a batch from 1, as PostgreSQL does."""
+
+    place: int
+    publish_id: UUID | None  # None: an artifact that no post of that platform is known to be out of
+    platform_post_id: str | None
+    content_id: UUID
+    campaign_id: UUID
+    agent_id: str
+    trace_id: str
+    platform: str
+
+
+@dataclass
+class _Batch:
+    """What has been staged so far."""
+
+    posts: dict[Thing, _Post] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    items: int = 0
+    has_totals: bool = False
+    has_named_totals: bool = False  # totals that came with an id of their own
+    rejects: dict[int, str] = field(default_factory=dict)
 
 
 @transaction.atomic
-def append_events(*, measurements: Sequence[Measurement], actor: Actor) -> BatchResult:
-    """Take what was measured; returns what was new, and what could not be taken and why.
+def append_events(
+    *, measurements: Iterable[Measurement | Columns], actor: Actor, inputs_hash: str | Callable[[], str] = ""
+) -> BatchResult:
+    """Take what was measured, all in one transaction; returns what was new, and what could not be taken and why.
 
-    Idempotent: a batch that was taken already adds nothing, so that whoever was killed simply starts again.
+    Idempotent: a batch that was taken already adds nothing, so that whoever was killed simply starts again. Memory is
+    bounded, however many there are. `inputs_hash` is the SHA-256 of what they were read from, for the audit log, or
+    tells it once everything was read; without one, it is that of the measurements.
 
     An artifact needs no published post for an increase: a post may be out before its publisher has said so, and what
     was measured must not be lost for that. A running total belongs to one post.
     """
-    good, rejects = _sorted_out(measurements)
-    parameters = {"published": PublishStatus.PUBLISHED, "largest": LARGEST, **actor_parameters(actor)}
+    batch, digest = _Batch(), sha256()
     with connection.cursor() as cursor:
         cursor.execute(STAGING)
-        _stage(good)
-        cursor.execute(RESOLVE, parameters)
-        cursor.execute(TAKE_OUT_UNKNOWN)
-        unknown = [(good[item], artifact_is_known) for item, artifact_is_known in cursor.fetchall()]
-        cursor.execute(CAMPAIGNS)
-        share_campaigns([campaign_id for (campaign_id,) in cursor.fetchall()])
-        cursor.execute(LOCK_POSTS)
-        events, corrections = _merge(cursor, parameters)
+        for chunk in _in_columns(measurements):
+            if not inputs_hash:
+                digest.update(
+                    b"".join(
+                        np.ascontiguousarray(each).tobytes()
+                        for each in vars(chunk).values()
+                        if isinstance(each, np.ndarray)
+                    )
+                )
+                digest.update(repr((chunk.things, chunk.sources)).encode())
+            _stage(cursor, batch, chunk)
+        events, corrections = _merge(cursor, batch) if batch.items else (0, 0)
         cursor.execute("DROP TABLE metric_staging")
-    rejects |= {row.line: _why_unknown(row, artifact_is_known) for row, artifact_is_known in unknown}
-    return BatchResult(
+    result = BatchResult(
         accepted=events,
-        duplicates=len(good) - len(unknown) - events - corrections,
+        duplicates=batch.items - events - corrections,
         corrections=corrections,
-        rejects=[Reject(line, why) for line, why in sorted(rejects.items())],
+        rejects=[Reject(line, why) for line, why in sorted(batch.rejects.items())],
     )
+    if events or corrections:
+        told = inputs_hash() if callable(inputs_hash) else inputs_hash
+        _tell(result, batch, actor, told or digest.hexdigest())
+    return result
 
 
-def _merge(cursor: Any, parameters: dict[str, Any]) -> tuple[int, int]:
+def _tell(result: BatchResult, batch: _Batch, actor: Actor, inputs_hash: str) -> None:
+    """One audit row for the whole batch: what was read, by its hash, and what came of it."""
+    rejected = len(result.rejects)
+    campaigns = {post.campaign_id for post in batch.posts.values()}
+    traces = {post.trace_id for post in batch.posts.values()}
+    # What is of one trace is told there; the traces of a mixed batch find their sums by their artifacts.
+    with acting(actor, trace_id=traces.pop() if len(traces) == 1 else None):
+        record(
+            EntityType.METRIC_EVENT,
+            inputs_hash,
+            "ingest",
+            {
+                "accepted": [None, result.accepted],
+                "duplicates": [None, result.duplicates],
+                "corrections": [None, result.corrections],
+                "rejected": [None, rejected],
+            },
+            inputs_hash=inputs_hash,
+            output_summary=f"{result.accepted:,} new, {result.duplicates:,} known, {result.corrections:,} fallen,"
+            f" {rejected:,} rejected",
+            campaign_id=campaigns.pop() if len(campaigns) == 1 else None,
+        )
+
+
+def _merge(cursor: Any, batch: _Batch) -> tuple[int, int]:
     """How many events and corrections there were.
 
     A given id may be taken at this very moment, by another batch: what was counted on its total is counted again.
     """
+    posts = sorted(batch.posts.values())
+    parameters = {
+        "kinds": list(KINDS),
+        "sources": list(batch.sources),
+        "publishes": [post.publish_id for post in posts],
+        "contents": [post.content_id for post in posts],
+        "campaigns": [post.campaign_id for post in posts],
+        "agents": [post.agent_id for post in posts],
+        "platforms": [post.platform for post in posts],
+    }
+    if not batch.has_totals:
+        return _insert_increases(cursor, parameters), 0
+    cursor.execute(LOCK_POSTS, parameters)
+    if batch.has_named_totals:
+        cursor.execute(TAKE_OUT_REPEATED)
     while True:
-        cursor.execute(TAKE_OUT_KNOWN)
+        if batch.has_named_totals:
+            cursor.execute(TAKE_OUT_KNOWN)
         savepoint = transaction.savepoint()
-        cursor.execute(MERGE, parameters)
+        cursor.execute(TOTALS, parameters)
         events, corrections, id_was_taken = cursor.fetchone()
         if not id_was_taken:
             transaction.savepoint_commit(savepoint)
@@ -237,70 +346,248 @@ def _merge(cursor: Any, parameters: dict[str, Any]) -> tuple[int, int]:
         transaction.savepoint_rollback(savepoint)
 
 
-def _stage(measurements: Iterable[Measurement]) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY metric_staging (item, platform, platform_post_id, artifact_id, metric_type, observed_at, source,"
-            " increase, total, event_id) FROM STDIN (FORMAT BINARY)"
-        ) as copy,
+def _insert_increases(cursor: Any, parameters: dict[str, Any]) -> int:
+    """How many were new.
+
+    ON CONFLICT costs half as much again as the rows. Where nothing is known yet, it is not needed, unless another batch
+    brings the same at this moment, or this one brings something twice.
+    """
+    cursor.execute(ANY_KNOWN)
+    if cursor.fetchone() == (False,):
+        try:
+            with transaction.atomic():
+                cursor.execute(INCREASES, parameters)
+                return int(cursor.rowcount)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "sqlstate", "") != UNIQUE_VIOLATION:
+                raise
+    cursor.execute(f"{INCREASES} {UNLESS_KNOWN}", parameters)
+    return int(cursor.rowcount)
+
+
+# Into the staging table
+
+
+def _stage(cursor: Any, batch: _Batch, chunk: Columns) -> None:
+    """Copy those that can be stored; why the others cannot goes to the batch's rejects, by line."""
+    _leave_out_what_cannot_be_stored(chunk)
+    posts = _find_posts(cursor, batch, chunk)
+    batch.rejects |= chunk.problems
+    amount = len(chunk.lines)
+    if not amount:
+        return
+    _make_ids(chunk, posts)
+    sources = np.array([batch.sources.setdefault(name, len(batch.sources) + 1) for name in chunk.sources])
+    places = np.array([post.place if post else 0 for post in posts])
+    table = np.empty(amount, _ROW)
+    table["columns"] = len(_COLUMNS)
+    for place, (column, (_, size)) in enumerate(
+        zip(
+            (
+                np.arange(batch.items, batch.items + amount),
+                places[chunk.thing],
+                chunk.kind,
+                sources[chunk.source],
+                chunk.instant - POSTGRESQL_EPOCH,
+                chunk.value,
+                chunk.is_total,
+                chunk.id_given,
+                chunk.key,
+            ),
+            _COLUMNS,
+            strict=True,
+        )
     ):
-        copy.set_types(["int4", "text", "text", "uuid", "text", "timestamptz", "text", "int8", "int8", "uuid"])
-        for item, row in enumerate(measurements):
-            post, kind = row.platform_post_id, str(row.metric_type)
-            what = (item, row.platform, post, row.artifact_id, kind, row.observed_at, row.source)
-            copy.write_row((*what, row.increase, row.total, row.event_id))
+        table[f"size{place}"], table[f"c{place}"] = size, column
+    batch.items += amount
+    batch.has_totals |= bool(chunk.is_total.any())
+    batch.has_named_totals |= bool((chunk.is_total & chunk.id_given).any())
+    with cursor.copy("COPY metric_staging FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(_FIRST + table.tobytes() + _LAST)
 
 
-def _sorted_out(measurements: Iterable[Measurement]) -> tuple[list[Measurement], dict[int, str]]:
-    """Those that may go in, and why the others may not, by line: a single one would refuse the whole batch."""
-    present, gone = existing(EVENTS), closed(EVENTS)
-    good, bad = [], {}
-    for row in measurements:
-        if problem := _problem(row) or _no_month(row.observed_at, present, gone):
-            bad[row.line] = problem
+def _find_posts(cursor: Any, batch: _Batch, chunk: Columns) -> list[_Post | None]:
+    """What each of the chunk's things is; rows of what is not known, or has no running total, are left out."""
+    used = [chunk.things[place] for place in np.unique(chunk.thing)]
+    new = [thing for thing in used if thing not in batch.posts]
+    for query, kind in ((BY_POST, str), (BY_ARTIFACT, UUID)):
+        if keys := [thing for thing in new if isinstance(thing[1], kind)]:
+            names, values = zip(*keys, strict=True)
+            cursor.execute(query, [list(names), list(values), PublishStatus.PUBLISHED])
+            for platform, key, publish, post_id, content, campaign, agent, trace in cursor.fetchall():
+                place = len(batch.posts) + 1
+                batch.posts[platform, key] = _Post(place, publish, post_id, content, campaign, agent, trace, platform)
+    posts = [batch.posts.get(thing) for thing in chunk.things]
+    unknown = np.array([post is None for post in posts], bool)
+    unpublished = np.array([post is None or post.publish_id is None for post in posts], bool)
+    chunk.leave_out(
+        unknown[chunk.thing] | (chunk.is_total.astype(bool) & unpublished[chunk.thing]),
+        lambda place: _why_unknown(chunk.things[chunk.thing[place]], posts[chunk.thing[place]] is not None),
+    )
+    return posts
+
+
+def _make_ids(chunk: Columns, posts: Sequence[_Post | None]) -> None:
+    """For rows that came without one, shaped like a UUIDv7 of what they say, so that a replay is recognised.
+
+    The time stands first, so that the index stays local.
+    """
+    named = list(KINDS)
+    nameless = np.flatnonzero(~chunk.id_given.astype(bool))
+    if not len(nameless):
+        return
+    made = []
+    columns = (chunk.thing, chunk.kind, chunk.source, chunk.instant, chunk.value, chunk.is_total)
+    for thing, kind, source, instant, value, is_total in zip(
+        *(each[nameless].tolist() for each in columns), strict=True
+    ):
+        post = posts[thing]
+        assert post is not None
+        who = f"{named[kind - 1]}\x1f{chunk.sources[source]}"
+        if is_total:
+            said = f"{post.platform}\x1f{post.platform_post_id}\x1f{who}\x1f{value}"
         else:
-            good.append(row)
-    return good, bad
+            said = f"increase\x1f{post.platform}\x1f{post.content_id}\x1f{who}\x1f{instant}\x1f{value}"
+        digest = bytearray(sha256(said.encode()).digest()[:10])
+        digest[0], digest[2] = 0x70 | digest[0] & 0x0F, 0x80 | digest[2] & 0x3F
+        made.append((instant // 1000).to_bytes(6, "big") + digest)
+    chunk.key = chunk.key.copy()
+    chunk.key[nameless] = np.frombuffer(b"".join(made), "V16")
+
+
+# What cannot be stored
+
+
+def _in_columns(measurements: Iterable[Measurement | Columns]) -> Iterator[Columns]:
+    """In chunks that fit into memory."""
+    left = iter(measurements)
+    rows: list[Measurement] = []
+    for each in left:
+        if isinstance(each, Columns):
+            yield each
+        else:
+            rows.append(each)
+            if len(rows) == CHUNK:
+                yield columns_of(rows)
+                rows = []
+    if rows:
+        yield columns_of(rows)
+
+
+def columns_of(rows: Iterable[Measurement]) -> Columns:
+    things: dict[Thing, int] = {}
+    sources: dict[str, int] = {}
+    problems: dict[int, str] = {}
+    found: list[tuple[Any, ...]] = []
+    keys: list[bytes] = []
+    for row in rows:
+        line, platform, kind, observed_at, source, post_id, artifact_id, increase, total, event_id = row
+        value = increase if total is None else total
+        if (
+            (increase is None) == (total is None)
+            or not 0 <= value <= LARGEST  # type: ignore[operator]
+            or (post_id is None) == (artifact_id is None)
+        ):
+            problems[line] = _problem(row)
+            continue
+        age = observed_at - EPOCH
+        found.append(
+            (
+                line,
+                things.setdefault((platform, post_id or artifact_id or ""), len(things)),
+                sources.setdefault(source, len(sources)),
+                KINDS[kind],
+                (age.days * 86_400 + age.seconds) * 1_000_000 + age.microseconds,
+                value,
+                total is not None,
+                event_id is not None,
+            )
+        )
+        keys.append(event_id.bytes if event_id else NOTHING)
+    columns = zip(*found, strict=True) if found else [()] * 8
+    lines, thing, by, kinds, instant, values, is_total, id_given = (np.array(each, np.int64) for each in columns)
+    return Columns(
+        lines=lines,
+        things=list(things),
+        thing=thing,
+        sources=list(sources),
+        source=by,
+        kind=kinds,
+        instant=instant,
+        value=values,
+        is_total=is_total.astype(bool),
+        key=np.frombuffer(b"".join(keys), "V16"),
+        id_given=id_given.astype(bool),
+        problems=problems,
+    )
+
+
+def _leave_out_what_cannot_be_stored(chunk: Columns) -> None:
+    """A single bad one would refuse the whole batch. Names and months are few: each is looked at once."""
+    _leave_out(chunk, "thing", [_bad_thing(thing) for thing in chunk.things])
+    _leave_out(chunk, "source", [_bad_name("source", name) for name in chunk.sources])
+    present, gone = existing(EVENTS), closed(EVENTS)
+    months = chunk.instant.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    first_of = {index: _no_month(int(index), present, gone) for index in np.unique(months)}
+    if any(first_of.values()):
+        bad = np.isin(months, [index for index, reason in first_of.items() if reason])
+        chunk.leave_out(bad, lambda row: first_of[months[row]])
+
+
+def _leave_out(chunk: Columns, column: str, reasons: Sequence[str]) -> None:
+    """Rows whose thing or source has a reason."""
+    if any(reasons):
+        place_of = getattr(chunk, column)
+        chunk.leave_out(np.array([bool(reason) for reason in reasons])[place_of], lambda row: reasons[place_of[row]])
+
+
+def _bad_thing(thing: Thing) -> str:
+    platform, key = thing
+    if problem := _bad_name("platform", platform):
+        return problem
+    if isinstance(key, str):
+        if len(key) > LONGEST_ID or "\x00" in key:
+            return f"platform_post_id has more than {LONGEST_ID} characters, or a NUL."
+    elif platform != platform.lower():
+        return f"platform is written in small letters: {platform.lower()}."
+    return ""
+
+
+def _bad_name(column: str, value: str) -> str:
+    if not 1 <= len(value) <= LONGEST_NAME or value != value.strip() or CONTROL.search(value):
+        return f"{column} is a name of 1 to {LONGEST_NAME} characters, without spaces around it."
+    return ""
 
 
 def _problem(row: Measurement) -> str:
-    """Why this cannot be stored; empty when it can."""
+    """Why this row says too little or too much."""
     number = row.increase if row.total is None else row.total
     if (row.increase is None) == (row.total is None) or number is None:
         return "give either increase or total."
     if not 0 <= number <= LARGEST:
         return f"the number is not from 0 to {LARGEST}."
-    if (row.artifact_id is None) == (row.platform_post_id is None):
-        return "give either artifact_id or platform_post_id."
-    if len(row.platform_post_id or "") > LONGEST_ID or "\x00" in (row.platform_post_id or ""):
-        return f"platform_post_id has more than {LONGEST_ID} characters, or a NUL."
-    for name, value in (("platform", row.platform), ("source", row.source)):
-        if not 1 <= len(value) <= LONGEST_NAME or value != value.strip() or CONTROL.search(value):
-            return f"{name} is a name of 1 to {LONGEST_NAME} characters, without spaces around it."
-    if row.artifact_id and row.platform != row.platform.lower():
-        return f"platform is written in small letters: {row.platform.lower()}."
-    return ""
+    return "give either artifact_id or platform_post_id."
 
 
-def _why_unknown(row: Measurement, artifact_is_known: bool) -> str:
-    if row.artifact_id is None:
-        unknown = f"no published {row.platform} post has the id {row.platform_post_id!r}"
+def _why_unknown(thing: Thing, artifact_is_known: bool) -> str:
+    platform, key = thing
+    if isinstance(key, str):
+        unknown = f"no published {platform} post has the id {key!r}"
         return f"{unknown}; report it as published, or adopt it (adopt_posts)."
     if not artifact_is_known:
-        return f"there is no artifact {row.artifact_id}."
+        return f"there is no artifact {key}."
     return (
-        f"artifact {row.artifact_id} has no published {row.platform} post, and a running total is one post's;"
+        f"artifact {key} has no published {platform} post, and a running total is one post's;"
         " report it as published first, or give an increase."
     )
 
 
-def _no_month(observed_at: datetime, present: set[Month], gone: set[Month]) -> str:
-    """Why nothing can be stored that was observed then; empty when it can."""
-    try:
-        month = Month.of(observed_at.astimezone(UTC))
-    except OverflowError:  # the calendar's first or last day, in another zone
-        return f"{observed_at.isoformat()} lies outside of the calendar."
+def _no_month(index: int, present: set[Month], gone: set[Month]) -> str:
+    """Why nothing can be stored that was observed in the month so many months after January 1970; empty when it can."""
+    year, month_of_year = 1970 + index // 12, index % 12 + 1
+    if not 1 <= year <= 9999:
+        return "this time lies outside of the calendar."
+    month = Month(year, month_of_year)
     if month in present and month not in gone:  # a month that is being archived is still there
         return ""
     if month in gone:

@@ -23,6 +23,7 @@ from campaigns.models import Campaign, Task
 from campaigns.services import claim_tasks, create_task
 from config.api import assemble
 from config.api_errors import nothing_here
+from tests.concurrency import PATIENCE
 
 router = Router(tags=["test"])
 begun, go_on = threading.Event(), threading.Event()
@@ -66,7 +67,7 @@ def outcome(then: str) -> None:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     if then == "wait":
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
 
 
 @router.post("agents")

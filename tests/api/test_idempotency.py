@@ -15,6 +15,7 @@ from agents.models import Agent, IdempotencyKey
 from audit.models import AuditLog
 from tests.api import doors
 from tests.api.conftest import Machine, make_token
+from tests.concurrency import PATIENCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.doors")]
 
@@ -149,13 +150,13 @@ def test_while_a_request_runs_the_same_one_is_told_so_and_afterwards_gets_its_an
         finally:
             connections.close_all()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert doors.begun.wait(10)
+    assert doors.begun.wait(PATIENCE)
     running = caller.post("agents", body, key="k")
     other = caller.post("agents", {"agent_id": "b"}, key="another")
     doors.go_on.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert (running.status_code, other.status_code) == (409, 200)
     assert "still running" in running.json()["detail"]
     again = caller.post("agents", body, key="k")
@@ -173,11 +174,11 @@ def test_of_many_at_once_one_is_done_and_the_others_are_told_so_or_get_its_answe
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     done = [answer for answer in answers if answer.status_code == 200]
     assert len(answers) == 8
     assert {answer.status_code for answer in answers} <= {200, 409}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ from agents.choices import TokenRole
 from config.api import api
 from tests import factories
 from tests.api.conftest import make_token
+from tests.recovery.support import run
 
 # One seed, so that a change is blamed for what it did; another now and then finds more.
 SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
@@ -49,16 +49,14 @@ def test_schemathesis_finds_nothing(live_server: Any, tmp_path: Path, monkeypatc
     settings.write_text(configuration(tokens))
     described = tmp_path / "openapi.json"
     described.write_text(json.dumps(api.described))
-    run = subprocess.run(
+    done = run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", settings, "run", described),
             *("--url", live_server.url, "--checks", "all", "--max-time", str(SECONDS), "--workers", "1"),
             *("--continue-on-failure", "--no-color", "--generation-database", "none", "--seed", SEED),
         ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=10 * SECONDS,
-        check=False,
+        os.environ,
+        seconds=4 * SECONDS,
+        place=tmp_path,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert done.returncode == 0, done.stdout + done.stderr

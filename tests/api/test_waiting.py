@@ -16,6 +16,8 @@ from agents.choices import TokenRole
 from agents.models import Agent, ApiToken, IdempotencyKey
 from tests import factories
 from tests.api.conftest import Machine, make_token
+from tests.concurrency import PATIENCE
+from tests.recovery.support import soon
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.api.doors")]
 
@@ -40,7 +42,7 @@ def aside(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
         finally:
             connections.close_all()
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread, results
 
@@ -59,9 +61,9 @@ def test_work_that_comes_while_somebody_waits_is_handed_out(caller, agent) -> No
     time.sleep(0.3)
     task = factories.make_task(agent=agent)
     begun = time.monotonic()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert results[0].json() == {"tasks": [str(task.pk)]}
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
 
 
 def test_nothing_is_held_between_two_tries(caller, agent) -> None:
@@ -79,13 +81,13 @@ def test_an_empty_answer_comes_when_the_time_is_over(caller) -> None:
     begun = time.monotonic()
     answer = caller.post("claim", {"wait": 1})
     assert answer.json() == {"tasks": []}
-    assert 1 <= time.monotonic() - begun < 2
+    assert 1 <= time.monotonic() - begun < 5
 
 
 def test_who_does_not_wait_has_an_answer_at_once(caller) -> None:
     begun = time.monotonic()
     assert caller.post("claim").json() == {"tasks": []}
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2
 
 
 def test_who_waits_under_a_key_has_the_last_answer_kept(caller, agent) -> None:
@@ -93,7 +95,7 @@ def test_who_waits_under_a_key_has_the_last_answer_kept(caller, agent) -> None:
     time.sleep(0.3)
     assert not IdempotencyKey.objects.exists()
     task = factories.make_task(agent=agent)
-    thread.join(10)
+    thread.join(PATIENCE)
     again = caller.post("claim", {"wait": 10}, key="k")
     assert results[0].json() == again.json() == {"tasks": [str(task.pk)]}
     assert again["Idempotent-Replayed"] == "true"
@@ -102,15 +104,16 @@ def test_who_waits_under_a_key_has_the_last_answer_kept(caller, agent) -> None:
 
 
 def test_when_all_places_are_taken_the_answer_comes_at_once(caller, monkeypatch) -> None:
-    monkeypatch.setattr(api, "waiters", threading.BoundedSemaphore(1))
-    thread, results = aside(lambda: caller.post("claim", {"wait": 2}))
-    time.sleep(0.4)
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(api, "waiters", places)
+    thread, results = aside(lambda: caller.post("claim", {"wait": 5}))
+    assert soon(lambda: places._value == 0)
     begun = time.monotonic()
     second = caller.post("claim", {"wait": 20})
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 5
     assert second.json() == {"tasks": []}
     assert second["Retry-After"] == "1"
-    thread.join(10)
+    thread.join(PATIENCE)
     assert "Retry-After" not in results[0]
     assert caller.post("claim", {"wait": 1}).status_code == 200
 
@@ -119,7 +122,7 @@ def test_a_token_that_is_revoked_meanwhile_gets_no_work(caller, agent) -> None:
     thread, results = aside(lambda: caller.post("claim", {"wait": 10}))
     time.sleep(0.3)
     ApiToken.objects.all().change("revoke", revoked_at=timezone.now() - timedelta(seconds=1))
-    thread.join(10)
+    thread.join(PATIENCE)
     assert results[0].status_code == 401
 
 
@@ -139,7 +142,7 @@ def test_a_caller_who_has_left_is_handed_nothing(caller, agent) -> None:
         time.sleep(0.3)
         theirs.close()
         task = factories.make_task(agent=agent)
-        thread.join(10)
+        thread.join(PATIENCE)
     assert results[0].status_code == 408
     task.refresh_from_db()
     assert task.status == "pending"
@@ -160,5 +163,5 @@ def test_a_caller_who_is_still_there_is_handed_the_work(caller, agent) -> None:
         )
         time.sleep(0.3)
         task = factories.make_task(agent=agent)
-        thread.join(10)
+        thread.join(PATIENCE)
     assert results[0].json() == {"tasks": [str(task.pk)]}

@@ -32,13 +32,15 @@ def test_the_demo_is_small_believable_and_loaded_once() -> None:
     assert "admin@example.org; the password of all four is" in out.getvalue()
     assert Campaign.objects.count() == 4
     assert ReviewItem.objects.open().count() == 4
-    assert PublishRecord.objects.filter(status="published").count() == 2
+    assert PublishRecord.objects.filter(status="published").count() == 14
     assert MetricEvent.objects.exists()
     # Everything went through the verbs: whatever is there left its audit row.
-    for model, entity in ((User, "user"), (PublishRecord, "publish_record"), (MetricEvent, "metric_event")):
+    for model, entity in ((User, "user"), (PublishRecord, "publish_record")):
         created = AuditLog.objects.filter(entity_type=entity, action__in=["create", "queue", "ingest"]).count()
         assert created - (4 if entity == "user" else 0) >= 0
         assert model.objects.count() <= created
+    taken = AuditLog.objects.get(entity_type="metric_event", action="ingest")  # one row for the batch
+    assert taken.changes["accepted"] == [None, MetricEvent.objects.count()]
     with pytest.raises(CommandError, match="people here already"):
         call_command("load_demo")
 

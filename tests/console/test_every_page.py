@@ -50,6 +50,11 @@ def address(model, page, *args):
 WITHOUT_PAGES = {"agents.idempotencykey", "audit.cronjob", "content.judgelease", "accounts.notification"}
 
 
+@pytest.fixture
+def world(standing_world: None, db: None) -> None:
+    """Made once for all of this module."""
+
+
 def test_every_model_of_ours_is_registered() -> None:
     ours = {model for model in apps.get_models() if model._meta.app_label in OURS}
     unseen = {model._meta.label_lower for model in ours - set(admin.site._registry)}

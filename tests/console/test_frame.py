@@ -138,12 +138,20 @@ def test_a_trace_tells_everything_in_order(sign_in) -> None:
     assert reverse("admin:content_reviewitem_change", args=[item.pk]) in text(page)
 
 
-def test_metric_events_of_a_trace_are_told_as_one(sign_in) -> None:
+def test_metric_events_of_a_trace_are_told_by_their_sums(sign_in) -> None:
     post = factories.published_post()
     factories.make_events(post, amount=51)
     page = sign_in(AUDITOR).get(reverse("admin:trace", args=[post.artifact.task.trace_id]))
+    assert '<strong class="num">510</strong> views' in text(page)
+
+
+def test_audit_rows_of_metric_events_in_a_row_are_told_as_one(sign_in) -> None:
+    """As those are who insert events one by one, with plain SQL."""
+    told = {"metric_type": [None, "views"], "metric_value": [None, 10], "platform": [None, "tiktok"]}
+    entries(51, trace_id="ab" * 16, entity_type="metric_event", action="create", changes=told)
+    page = sign_in(AUDITOR).get(reverse("admin:trace", args=["ab" * 16]))
     assert "51 metric events" in text(page)
-    assert "views +10 on" in text(page)
+    assert "views +10 on tiktok" in text(page)
 
 
 def test_a_long_trace_goes_on_on_the_next_page(sign_in, monkeypatch) -> None:

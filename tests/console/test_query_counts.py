@@ -30,6 +30,7 @@ NUMBERS: dict[str, int] = {
     "agents-retire": 14,
     "agents-suspend": 14,
     "api": 0,
+    "archive": 12,
     "artifact-changed": 17,
     "artifact-image": 17,
     "artifact-metrics": 17,
@@ -77,6 +78,12 @@ NUMBERS: dict[str, int] = {
     "join-ended": 3,
     "judges": 8,
     "judges-threshold": 9,
+    "metrics": 15,
+    "metrics-agent": 15,
+    "metrics-campaign": 15,
+    "metrics-content": 12,
+    "metrics-further": 12,
+    "metrics-hours": 15,
     "metrics-metricarchive-list": 10,
     "metrics-metricarchive-row": 8,
     "metrics-metriccorrection-list": 9,
@@ -87,6 +94,8 @@ NUMBERS: dict[str, int] = {
     "metrics-metricevent-row": 12,
     "metrics-metricrollup-list": 11,
     "metrics-metricrollup-row": 12,
+    "metrics-platform": 15,
+    "metrics-year": 15,
     "notifications": 9,
     "password": 7,
     "password-chosen": 3,
@@ -117,12 +126,12 @@ NUMBERS: dict[str, int] = {
     "task-release": 9,
     "task-retry": 9,
     "task-send_back": 11,
-    "trace": 22,
+    "trace": 24,
     "you": 11,
 }
 ANSWERS = {200, 409}  # 409: what cannot be done now, and why
 # These name things of many kinds, and ask once for each kind that they name: so many queries at most.
-BY_KIND = {"audit-auditlog-list": 26, "control-room": 50}
+BY_KIND = {"audit-auditlog-list": 22, "control-room": 50}
 
 
 @pytest.fixture
@@ -138,10 +147,9 @@ def every_page() -> Iterator[tuple[str, str]]:
 
 
 def counted(reader: Client, addresses: list[tuple[str, str]]) -> dict[str, int]:
-    """Each page's number; asked twice, since what a process remembers is asked once."""
+    """Each page's number."""
     numbers = {}
     for name, path in addresses:
-        reader.get(path)
         with CaptureQueriesContext(connection) as asked:
             answer = reader.get(path)
         assert answer.status_code in ANSWERS, (name, path, answer.status_code)
@@ -152,6 +160,8 @@ def counted(reader: Client, addresses: list[tuple[str, str]]) -> dict[str, int]:
 def test_each_page_asks_its_number_of_queries_however_many_rows(reader: Client) -> None:
     populate()
     addresses = list(every_page())
+    for _, path in addresses:
+        reader.get(path)  # what a process remembers is asked once
     few = counted(reader, addresses)
     people = User.objects.count()
     grow(times=4)

@@ -3,14 +3,20 @@
 import csv
 import io
 import json
+from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from audit import trace as trace_module
 from audit.admin.cells import admin_url
+from audit.context import Actor
 from audit.models import AuditLog
 from config.groups import AUDITOR, REVIEWER
+from metrics.services import Measurement, append_events
+from metrics.views.subject import page_of as metrics_of
 from tests import factories
 from tests.console.test_large_tables import entries
 
@@ -31,7 +37,8 @@ def body(answer) -> str:
 
 def test_the_whole_way_from_the_plan_to_the_measurement(sign_in) -> None:
     post = factories.published_post()
-    factories.make_events(post, amount=2)
+    factories.make_events(post, observed_at=post.published_at + timedelta(hours=2))
+    factories.make_events(post, observed_at=post.published_at + timedelta(days=1), metric_value=1224)
     answer = sign_in(AUDITOR).get(page_of(post.artifact.task.trace_id))
     assert stages(answer) == {
         "planned": "reached",
@@ -48,6 +55,41 @@ def test_the_whole_way_from_the_plan_to_the_measurement(sign_in) -> None:
         assert stage.at is None or f'id="{stage.link.removeprefix("#")}"' in text
     for row in (post, post.artifact, post.decision, post.artifact.task):
         assert admin_url(row) in text
+    assert answer.context["journey"].stages[-1].says.startswith("after 1 h")
+    measured = answer.context["journey"].measured
+    assert (measured.last - measured.first) == timedelta(hours=22)
+    assert [content.sums for content in measured.contents] == [[("views", "1,234")]]
+    leads = f"{metrics_of('content', post.artifact_id)}?{measured.query}"
+    assert leads.replace("&", "&amp;") in text
+    assert sign_in(AUDITOR).get(leads).context["curve"].total == 1234
+
+
+def test_measurements_are_told_only_to_whoever_may_see_them(sign_in) -> None:
+    post = factories.published_post()
+    append_events(
+        measurements=[
+            Measurement(1, post.platform, "views", timezone.now(), "test", artifact_id=post.artifact_id, increase=777)
+        ],
+        actor=Actor.system("collector"),
+    )
+    page, client = page_of(post.artifact.task.trace_id), sign_in()
+    gathered = '<strong class="num">777</strong> views'
+    client.user.user_permissions.add(Permission.objects.get(codename="view_auditlog"))
+    assert gathered not in body(client.get(page))
+    assert gathered in body(sign_in(AUDITOR).get(page))
+
+
+def test_a_trace_of_several_contents_tells_what_each_has_gathered(sign_in) -> None:
+    first = factories.published_post(title="In two versions")
+    factories.make_events(first, metric_value=5)
+    second = factories.make_artifact(task=factories.claimed_task(trace_id=first.artifact.task.trace_id))
+    append_events(
+        measurements=[Measurement(1, "x", "likes", timezone.now(), "test", artifact_id=second.pk, increase=3)],
+        actor=Actor.system("collector"),
+    )
+    answer = sign_in(AUDITOR).get(page_of(first.artifact.task.trace_id))
+    told = {content.artifact.pk: content.sums for content in answer.context["journey"].measured.contents}
+    assert told == {first.artifact_id: [("views", "5")], second.pk: [("likes", "3")]}
 
 
 def test_what_is_still_to_come_is_told(sign_in) -> None:

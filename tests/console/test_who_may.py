@@ -99,6 +99,12 @@ OWN: dict[str, May] = {
     "admin:post_control": May(OPERATORS, OPERATORS, with_verb(PublishRecord, "hold")),
     "admin:calibration": May(IN_A_GROUP, NONE),
     "admin:calibration_threshold": May(OPERATORS, OPERATORS),
+    "admin:metrics": May(IN_A_GROUP, NONE),
+    "admin:metrics_campaign": May(IN_A_GROUP, NONE, first(Campaign)),
+    "admin:metrics_content": May(IN_A_GROUP, NONE, first(Artifact)),
+    "admin:metrics_agent": May(IN_A_GROUP, NONE, lambda: ["writer-4"]),
+    "admin:metrics_platform": May(IN_A_GROUP, NONE, lambda: ["tiktok"]),
+    "admin:archive": May(IN_A_GROUP, NONE),
     "admin:trace": May(IN_A_GROUP, NONE, lambda: [trace()]),
     "admin:trace_file": May(IN_A_GROUP, NONE, lambda: [trace(), "csv"]),
     "admin:system_control": May(OPERATORS, OPERATORS, lambda: ["halt"]),
@@ -195,6 +201,11 @@ ELSEWHERE = {"", "admin:", "healthz", "readyz", "api-docs"}
 def test_every_address_says_who_may() -> None:
     there = {name for name in named() if not name.startswith("api:")} - ELSEWHERE
     assert there == OWN.keys() | dict(of_models()).keys()
+
+
+@pytest.fixture
+def world(standing_world: None, db: None) -> None:
+    """Made once for all of this module."""
 
 
 @pytest.fixture

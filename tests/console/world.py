@@ -22,7 +22,8 @@ from content.choices import ArtifactType, Decision
 from content.models import PublishRecord, VideoAsset
 from content.services import hold_post, publish_failed, publish_succeeded, publish_unknown
 from metrics.choices import ArchiveState, MetricType
-from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricRollup
+from metrics.models import MetricArchive, MetricCorrection, MetricCounter
+from metrics.services import Measurement, append_events
 from tests import factories
 
 LONG = "Three fees to avoid when you send money home, told by those who pay them every month of the year "
@@ -87,24 +88,26 @@ PLAN = b'{"goal": "5,000 sign-ups", "steps": [{"film": "the bonfire", "days": 2}
 BATCH = b"platform,metric,value\ntiktok,views,31200\ninstagram,views,1240\n"
 
 
+def measure(post: models.Model, days: int = 28, hours: int = 6) -> None:
+    """What a collector reports of a post every so many hours: a day has its high and its low, and later days less."""
+    now, rows = timezone.now(), []
+    for back in range(0, 24 * days, hours):
+        height = (40 + back % 24 * 3 - back // 24) * hours // 4
+        for kind, share in ((MetricType.VIEWS, 20), (MetricType.LIKES, 3), (MetricType.WATCH_TIME_SECONDS, 250)):
+            what = {"platform": post.platform, "artifact_id": post.artifact_id, "source": "platform_api"}
+            moment = now - timedelta(hours=back)
+            rows.append(
+                Measurement(
+                    line=len(rows) + 1, metric_type=kind, observed_at=moment, increase=share * max(height, 0), **what
+                )
+            )
+    append_events(measurements=rows, actor=Actor.system("collector"))
+
+
 def _metrics(post: models.Model) -> None:
     now = timezone.now()
     common = {"metric_type": MetricType.VIEWS}
-    row = {"campaign": post.campaign, "content": post.artifact, "agent": post.artifact.task.agent}
-    MetricRollup.objects.bulk_create(
-        MetricRollup(
-            **row,
-            platform=post.platform,
-            metric_type=kind,
-            bucket=now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours),
-            sum=share * (40 + hours % 24 * 3 - hours // 12),
-            count=3,
-            max=share * 50,
-            last_observed_at=now - timedelta(hours=hours),
-        )
-        for hours in range(14 * 24)
-        for kind, share in ((MetricType.VIEWS, 20), (MetricType.LIKES, 3), (MetricType.COMMENTS, 1))
-    )
+    measure(post)
     counter = {"publish": post, "source": "platform_api", **common}
     MetricCounter.objects.create(**counter, highest_total=30, last_total=30, last_observed_at=now)
     MetricCorrection.objects.create(**counter, from_total=30, to_total=28, observed_at=now)
@@ -202,8 +205,6 @@ def _rows_beside(post: models.Model, index: int) -> None:
     """What no verb of these tests makes."""
     now, task = timezone.now(), post.artifact.task
     common = {"metric_type": MetricType.VIEWS}
-    row = {"campaign": post.campaign, "content": post.artifact, "agent": task.agent, "platform": post.platform}
-    MetricRollup.objects.create(**row, **common, bucket=now, sum=30, count=3, max=10, last_observed_at=now)
     counter = {"publish": post, "source": "platform_api", **common}
     MetricCounter.objects.create(**counter, highest_total=30, last_total=30, last_observed_at=now)
     MetricCorrection.objects.create(**counter, from_total=30, to_total=28, observed_at=now)

@@ -467,8 +467,14 @@ MACHINES = {
             "verified": {"detached"},
             "detached": {"dropped"},
             "dropped": {"restored"},
-            "restored": {"dropped"},
+            "restored": {"dropped", "exporting"},
         },
+        column="state",
+        agents_write_it=False,
+    ),
+    "metric_ingest": Machine(
+        initial={"running"},
+        legal={"running": {"done"}, "done": {"running"}},
         column="state",
         agents_write_it=False,
     ),
@@ -482,8 +488,11 @@ OWN_TABLES = {
     "system_control",
     "review_item",
     "metric_rollup",
+    "metric_rollup_daily",
+    "metric_rollup_campaign",
     "metric_counter",
     "metric_correction",
+    "metric_ingest",
     "metric_archive",
     "user",
     "api_token",
@@ -495,12 +504,17 @@ OWN_TABLES = {
 PURGED_TABLES = {"idempotency_key"}
 DOMAIN_TABLES = set(TABLES) | OWN_TABLES
 IMMUTABLE_TABLES = {"artifact", "review_decision", "metric_event", "audit_log", "metric_correction"}
+# Sums that a trigger of the owner's writes; nobody else may.
+DERIVED_TABLES = {"metric_rollup", "metric_rollup_daily", "metric_rollup_campaign"}
+# Declared, and enforced by a trigger for all rows of a statement at once.
+SET_CHECKED_TABLES = {"metric_event", *DERIVED_TABLES}
 # Derived from audited rows, the log itself, or heartbeats: a change of theirs leaves no audit row.
 UNAUDITED_TABLES = {
     "audit_log",
-    "metric_rollup",
+    *DERIVED_TABLES,
     "metric_counter",
     "metric_correction",
+    "metric_ingest",
     "cron_job",
     "notification",
 }

@@ -80,7 +80,7 @@ def fill(sql: Sql) -> None:
     for value in range(5):
         insert(sql, "metric_event", content_id=artifact["artifact_id"], metric_value=value)
     insert(sql, "judge_lease", artifact_id=artifact["artifact_id"])
-    for table in ("metric_rollup", "metric_archive", "user", "idempotency_key", "cron_job", "notification"):
+    for table in ("metric_ingest", "metric_archive", "user", "idempotency_key", "cron_job", "notification"):
         insert(sql, table)
     for table in ("metric_counter", "metric_correction"):
         insert(sql, table, publish_id=record["publish_id"])

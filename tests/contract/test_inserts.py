@@ -196,7 +196,9 @@ OWN_VIOLATIONS: list[tuple[str, str, Row]] = [
     ("metric_archive", "files", {"files": NO_OBJECT}),
     ("metric_archive", "row_count", {"row_count": -1}),
     ("metric_archive", "byte_count", {"byte_count": -1}),
-    ("metric_rollup", "metric_type", {"metric_type": "loves"}),
+    *((table, "metric_type", {"metric_type": "loves"}) for table in sorted(spec.DERIVED_TABLES)),
+    ("metric_ingest", "state", {"state": "asleep"}),
+    ("metric_ingest", "position", {"position": -1}),
     ("metric_counter", "metric_type", {"metric_type": "loves"}),
     ("metric_counter", "highest_total", {"highest_total": -1}),
     ("metric_counter", "last_total", {"last_total": -1}),
@@ -317,7 +319,7 @@ def test_unknown_parents_of_gatehouses_own_tables(owner: Sql) -> None:
         "SELECT c.relname, a.attname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)"
         " WHERE k.contype = 'f' AND c.relname = ANY (%s)",
-        [[*spec.OWN_TABLES, *spec.PURGED_TABLES]],
+        [[*(spec.OWN_TABLES - spec.DERIVED_TABLES), *spec.PURGED_TABLES]],
     ).fetchall():
         if table == "system_control":
             with refused(owner, "23503", f"{table}_{name}_fkey"):
@@ -388,10 +390,14 @@ def test_a_post_of_a_platform_belongs_to_one_record(sql: Sql) -> None:
         ("metric_archive", "metric_archive_month_key", ("table_name", "range_start")),
         ("metric_counter", "metric_counter_key", ("publish_id", "metric_type", "source")),
         ("metric_correction", "metric_correction_key", ("publish_id", "metric_type", "source", "observed_at")),
-        (
-            "metric_rollup",
-            "metric_rollup_key",
-            ("campaign_id", "content_id", "agent_id", "platform", "metric_type", "bucket"),
+        ("metric_ingest", "metric_ingest_head_sha256_key", ("head_sha256",)),
+        *(
+            (table, f"{table}_key", ("campaign_id", *content, "agent_id", "platform", "metric_type", "bucket"))
+            for table, content in (
+                ("metric_rollup", ("content_id",)),
+                ("metric_rollup_daily", ("content_id",)),
+                ("metric_rollup_campaign", ()),
+            )
         ),
     ],
 )
@@ -421,7 +427,8 @@ def test_every_uniqueness_is_violated_above(agent: Sql) -> None:
         "metric_archive_month_key",
         "metric_counter_key",
         "metric_correction_key",
-        "metric_rollup_key",
+        "metric_ingest_head_sha256_key",
+        *(f"{table}_key" for table in spec.DERIVED_TABLES),
     }
 
 

@@ -32,7 +32,7 @@ Connect = Callable[..., Sql]
 
 DOMAIN = sorted(spec.DOMAIN_TABLES)
 EVERY = sorted(spec.DOMAIN_TABLES | spec.PURGED_TABLES)
-MUTABLE = sorted(spec.DOMAIN_TABLES - spec.IMMUTABLE_TABLES)
+MUTABLE = sorted(spec.DOMAIN_TABLES - spec.IMMUTABLE_TABLES - spec.DERIVED_TABLES)
 AGENTS_UPDATE = {"campaign", "agent", "task", "video_asset", "publish_record"}
 LEAVES = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY (%s::regclass[]) ORDER BY 1"
 

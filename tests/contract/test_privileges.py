@@ -26,7 +26,8 @@ AGENTS_MAY = {
     "audit_log": APPEND,
     "system_control": READ,
     "review_item": READ,
-    "metric_rollup": READ,
+    **dict.fromkeys(spec.DERIVED_TABLES, READ),
+    "metric_ingest": READ,
     "metric_counter": READ,
     "metric_correction": READ,
     "metric_archive": READ,
@@ -39,6 +40,7 @@ AGENTS_MAY = {
 }
 APP_MAY = {table: APPEND if table in spec.IMMUTABLE_TABLES else CHANGE for table in spec.DOMAIN_TABLES}
 APP_MAY |= {table: {*CHANGE, "DELETE"} for table in spec.PURGED_TABLES}
+APP_MAY |= dict.fromkeys(spec.DERIVED_TABLES, READ)
 PRIVATE = {"api_token", "user", "idempotency_key", "notification"}
 READONLY_MAY = {table: NOTHING if table in PRIVATE else READ for table in APP_MAY}
 MAY = {AGENT: AGENTS_MAY, APP: APP_MAY, READONLY: READONLY_MAY}

@@ -132,6 +132,7 @@ def test_every_status_column_is_a_state_machine(agent: Sql) -> None:
         ("review_item", content_choices, "REVIEW_ITEM"),
         ("publish_record", content_choices, "PUBLISH"),
         ("metric_archive", metrics_choices, "ARCHIVE"),
+        ("metric_ingest", metrics_choices, "INGEST"),
     ],
 )
 def test_the_application_has_the_same_table(table: str, module: ModuleType, prefix: str) -> None:

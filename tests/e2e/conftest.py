@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from accounts.models import User
 from tests import factories
@@ -17,6 +17,10 @@ from tests import factories
 # Playwright's own loop runs in this thread, and Django would take it for an asynchronous caller.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 os.environ.setdefault("PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS", "1")
+
+# How long anything may take that a page does: plenty on a busy machine, and little when it never comes.
+PATIENCE = 45_000  # milliseconds
+expect.set_options(timeout=PATIENCE)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 FLAGS = [
@@ -50,6 +54,15 @@ class Visit:
         self.page.goto(self.base + path)
         return self.page
 
+    def soon(self, condition: Callable[[], object]) -> bool:
+        """For what the browser sends by itself, and the page does not show."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.page.wait_for_timeout(20)
+        return True
+
     def sign_in(self, user: User, password: str = factories.PASSWORD) -> None:
         self.open("/admin/login/")
         self.page.get_by_label("E-mail").fill(user.email)
@@ -66,7 +79,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail("These tests need Chromium, and it is not installed.")
         pytest.skip("Chromium is not installed (apt install chromium).")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=2 * PATIENCE)
         yield started
         started.close()
 
@@ -79,6 +92,7 @@ def visit(browser: Browser, live_server: Any, transactional_db: None) -> Iterato
     def opener(user: User | None = None, width: int = 1440, height: int = 900, **options: Any) -> Visit:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(LISTEN)
         made = Visit(context.new_page(), live_server.url)
         watch(made)
@@ -98,7 +112,7 @@ def wait_for_silence() -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         " AND backend_type = 'client backend' AND state <> 'idle'"
     )
-    deadline, silent = time.monotonic() + 10, 0
+    deadline, silent = time.monotonic() + PATIENCE / 1000, 0
     while silent < 3 and time.monotonic() < deadline:
         with connection.cursor() as cursor:
             cursor.execute(asked)

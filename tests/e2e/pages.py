@@ -46,6 +46,7 @@ def own() -> Iterator[tuple[str, str]]:
         "audit-search",
         reverse("admin:audit_auditlog_changelist") + "?severity=warning&since=2020-01-01T00:00",
     )
+    yield "archive", reverse("admin:archive")
     yield "password", reverse("admin:password_change")
     yield "api", reverse("api-docs")
     task = Task.objects.get(title="Thread: the ceremony")
@@ -71,6 +72,7 @@ def own() -> Iterator[tuple[str, str]]:
     yield from _of_publishing()
     yield from _of_agents()
     yield from _of_judges()
+    yield from _of_metrics()
     yield from _of_operators()
     yield "review-decided", reverse("admin:content_reviewitem_change", args=[decided.pk])
 
@@ -99,6 +101,19 @@ def _of_judges() -> Iterator[tuple[str, str]]:
     campaign = judges_at_work()
     yield "judges", reverse("admin:calibration")
     yield "judges-threshold", reverse("admin:calibration_threshold") + f"?threshold=0.8&campaign={campaign.pk}"
+
+
+def _of_metrics() -> Iterator[tuple[str, str]]:
+    post = PublishRecord.objects.get(platform_post_id="7291846372910001")
+    page = reverse("admin:metrics")
+    yield "metrics", page
+    yield "metrics-hours", f"{page}?period=24h&measure=likes"
+    yield "metrics-year", f"{page}?period=12m&measure=watch_time_seconds"
+    yield "metrics-further", f"{page}?list=worst"
+    yield "metrics-campaign", reverse("admin:metrics_campaign", args=[post.campaign_id]) + "?period=7d"
+    yield "metrics-content", reverse("admin:metrics_content", args=[post.artifact_id])
+    yield "metrics-agent", reverse("admin:metrics_agent", args=["writer-4"])
+    yield "metrics-platform", reverse("admin:metrics_platform", args=[post.platform])
 
 
 def _of_people() -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from tests.console.world import populate
 from tests.e2e import pages
 
 
+@pytest.mark.timeout(900)  # a hundred pages
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_every_page_is_quiet_and_open_to_everybody(visit: Any, width: int, scheme: str) -> None:
     """No error, no CSP violation, no request to elsewhere, nothing wider than the window; and axe finds nothing."""

@@ -172,7 +172,7 @@ def test_two_reviewers_are_never_before_the_same_item(visit: Any) -> None:
     sara.page.get_by_text("Dawit Haile has it").wait_for()
 
     dawit.open("/admin/content/reviewitem/")  # who leaves lets it go
-    dawit.page.wait_for_timeout(300)
+    assert dawit.soon(lambda: not ReviewItem.objects.get(pk=first.pk).claimed_by_id)
     sara.open(page_of(first))
     sara.page.get_by_text("held by you until").wait_for()
     assert dawit.wrong == sara.wrong == []

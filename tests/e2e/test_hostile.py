@@ -63,6 +63,7 @@ def rows() -> Iterator[tuple[str, str]]:
             yield f"{name}-{row.pk}", reverse(f"admin:content_{name}_change", args=[row.pk])
 
 
+@pytest.mark.timeout(900)  # a hundred pages
 @pytest.mark.parametrize(("text", "width"), [("markup", 1440), ("odd", 390), ("large", 1440)])
 def test_what_hostile_agents_write_does_nothing(visit: Any, text: str, width: int) -> None:
     populate()

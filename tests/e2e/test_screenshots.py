@@ -1,4 +1,4 @@
-"""Pictures of the console: the main pages in each run, and all of them with `SCREENSHOTS=folder`, to look at."""
+"""Pictures of the console: the main pages in each run; with `SCREENSHOTS=folder` all of them in four forms, to see."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from tests.e2e import pages
 
 FOLDER = os.environ.get("SCREENSHOTS", "")
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+FORMS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")] if FOLDER else [("narrow", "dark")]
 MAIN = {"control-room", "review-waiting", "campaign-meskel", "control-halt", "trace"}  # with the login, six
 
 
@@ -21,8 +22,8 @@ def to_take() -> Iterator[tuple[str, str]]:
             yield name, path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("size", "scheme"), FORMS)
 def test_pictures(visit, tmp_path: Path, size: str, scheme: str) -> None:
     populate()
     folder = Path(FOLDER or tmp_path) / f"{size}-{scheme}"

@@ -6,15 +6,13 @@ from config.groups import AUDITOR
 from tests import factories
 
 
-def test_an_auditor_goes_from_a_metric_event_to_the_plan(visit: Any) -> None:
+def test_an_auditor_goes_from_a_metric_to_the_plan(visit: Any) -> None:
     post = factories.published_post("7291", title="Thread: the ceremony")
     factories.make_events(post)
     window = visit(user=factories.make_user(AUDITOR))
     page = window.page
     page.get_by_role("link", name="Metrics", exact=True).click()
-    page.locator("#result_list tbody th a").first.click()
-    page.get_by_role("link", name="text v1 of Thread: the ceremony").click()
-    page.get_by_role("link", name=post.artifact.task.trace_id[:8]).click()
+    page.get_by_role("link", name="trace of Thread: the ceremony").click()
 
     way = page.get_by_role("navigation", name="How far it has come")
     assert way.locator(".reached").count() == 7  # no person was asked
@@ -22,12 +20,27 @@ def test_an_auditor_goes_from_a_metric_event_to_the_plan(visit: Any) -> None:
     assert page.get_by_text("every hash agrees").is_visible()
 
     way.get_by_role("link", name="measured").click()
-    assert "metric event" in page.locator("li:target").inner_text()
+    measured = page.locator("#measured:target")
+    assert "10 views" in measured.inner_text()
     way.get_by_role("link", name="planned").click()
     planned = page.locator("li:target")
     assert "planner-1 created task" in planned.inner_text()
     planned.get_by_role("link", name="Thread: the ceremony").click()
     assert page.locator("h1").inner_text() == "Thread: the ceremony"
+    assert window.wrong == []
+
+
+def test_a_single_event_leads_to_its_trace_and_that_to_the_content_s_metrics(visit: Any) -> None:
+    post = factories.published_post("7291", title="Thread: the ceremony")
+    factories.make_events(post)
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.page
+    page.get_by_role("link", name="Metric events", exact=True).click()
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="text v1 of Thread: the ceremony").click()
+    page.get_by_role("link", name=post.artifact.task.trace_id[:8]).click()
+    page.locator("#measured").get_by_role("link", name="Thread: the ceremony").click()
+    assert page.locator("h1").inner_text() == "Metrics of Thread: the ceremony"
     assert window.wrong == []
 
 

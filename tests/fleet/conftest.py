@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from config import embedded
-from tests.recovery.support import CHECKOUT, environment, free_port, holder, kill_group, query, soon, started
+from tests.recovery.support import CHECKOUT, environment, free_port, holder, kill_group, query, run, soon, started
 
 
 @dataclass
@@ -41,9 +41,7 @@ class Gatehouse:
 
     def run(self, *command: str, **variables: str) -> str:
         """What a command says that comes to its end."""
-        done = subprocess.run(
-            command, cwd=CHECKOUT, env=self.environment | variables, text=True, capture_output=True, timeout=120
-        )
+        done = run(command, self.environment | variables)
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 

@@ -59,6 +59,7 @@ control_campaign("{verb}", campaign_id=campaign.pk, actor=Actor.system("test"), 
 """
 
 
+@pytest.mark.timeout(600)
 def test_a_storm_loses_nothing_and_does_nothing_twice(gatehouse: Gatehouse) -> None:
     clock = gatehouse.start(sys.executable, "-c", CLOCK, output=gatehouse.beside("clock"))
     stormy = storm(gatehouse)
@@ -82,7 +83,7 @@ def fleet(gatehouse: Gatehouse, name: str, **options: Any) -> "subprocess.Popen[
 
 def run_to_its_end(gatehouse: Gatehouse, child: "subprocess.Popen[Any]", name: str) -> dict[str, int]:
     """What the fleet has to say."""
-    assert child.wait(120) == 0, gatehouse.beside(name).read_text()
+    assert child.wait(240) == 0, gatehouse.beside(name).read_text()
     told: dict[str, int] = json.loads(gatehouse.beside(name).read_text().splitlines()[-1])
     return told
 
@@ -169,7 +170,7 @@ def test_ctrl_c_ends_every_process(empty: Gatehouse) -> None:
 def test_nobody_goes_on_when_the_command_is_killed(empty: Gatehouse) -> None:
     child, members = at_work(empty, "killed")
     child.kill()
-    child.wait()
+    child.wait(60)
     assert soon(lambda: live(members) == [], 30)
 
 

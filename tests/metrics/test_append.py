@@ -42,7 +42,7 @@ def of(where: PublishRecord | Artifact, platform: str = "tiktok", **fields: Any)
 
 def append(*measurements: Measurement) -> BatchResult:
     """Sends them as one batch, its lines counted from 1."""
-    lines = [Measurement(**(vars(each) | {"line": line})) for line, each in enumerate(measurements, 1)]
+    lines = [each._replace(line=line) for line, each in enumerate(measurements, 1)]
     return append_events(measurements=lines, actor=COLLECTOR)
 
 
@@ -239,7 +239,7 @@ NOBODY = UUID(int=7)
 )
 def test_a_bad_line_is_named_and_the_others_are_taken(fields: dict[str, Any], reason: str) -> None:
     post = published_post()
-    bad = Measurement(**(vars(of(post)) | fields))
+    bad = of(post)._replace(**fields)
     result = append(of(post, total=1), bad, of(post, total=2, observed_at=NOON + timedelta(hours=1)))
     assert [reject.line for reject in result.rejects] == [2]
     assert reason in result.rejects[0].reason
@@ -262,25 +262,45 @@ def test_a_sum_beyond_all_numbers_is_filled_up_and_refuses_nobody() -> None:
     assert MetricRollup.objects.values_list("sum", "count").get() == (largest, 3)
 
 
-def test_every_new_event_has_one_audit_row_on_the_trace_of_its_artifact() -> None:
+def test_a_batch_has_one_audit_row_with_what_was_read_and_what_came_of_it() -> None:
     post, unpublished = published_post(), make_artifact()
-    append(of(post), of(post), of(post, total=4), of(unpublished))
-    rows = AuditLog.objects.filter(entity_type="metric_event").values_list("entity_id", "trace_id", "actor_id")
-    events = MetricEvent.objects.values_list("event_id", "content__task__trace_id")
-    assert sorted(rows) == sorted((str(event), trace, "collector") for event, trace in events)
-    assert len(rows) == 3
+    batch = [of(post), of(post), of(post, total=4), of(unpublished), of(post, increase=-1)]
+    append_events(measurements=batch, actor=COLLECTOR, inputs_hash="ab" * 32)
+    entry = AuditLog.objects.get(entity_type="metric_event")
+    assert (entry.action, entry.entity_id, entry.inputs_hash, entry.actor_id) == (
+        "ingest",
+        "ab" * 32,
+        "ab" * 32,
+        "collector",
+    )
+    assert entry.changes == {
+        "accepted": [None, 3],
+        "duplicates": [None, 1],
+        "corrections": [None, 0],
+        "rejected": [None, 1],
+    }
+    assert entry.output_summary == "3 new, 1 known, 0 fallen, 1 rejected"
+    append_events(measurements=batch, actor=COLLECTOR, inputs_hash="ab" * 32)
+    assert AuditLog.objects.filter(entity_type="metric_event").count() == 1  # nothing changed
+
+
+def test_a_python_caller_without_a_hash_has_one_of_what_it_gave() -> None:
+    post = published_post()
+    append(of(post))
+    append(of(post, increase=3))
+    hashes = AuditLog.objects.filter(entity_type="metric_event").values_list("inputs_hash", flat=True)
+    assert len(set(hashes)) == 2
+    assert {len(each) for each in hashes if each} == {64}
 
 
 def test_a_thousand_lines_take_no_more_queries_than_one() -> None:
     posts = [published_post(), published_post()]
     batch = [of(posts[n % 2], total=n, observed_at=NOON + timedelta(seconds=n)) for n in range(900)]
     batch += [of(posts[0].artifact, event_id=uuid4()) for _ in range(100)]
-    for lines in (batch[:1], batch):
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+    for lines in (batch[899:901], batch):
+        with CaptureQueriesContext(connection) as queries:
             append(*lines)
-        assert len(queries) == 17
+        assert len(queries) == 14
 
 
 def mixed(posts: list[PublishRecord], chance: random.Random) -> list[Measurement]:
@@ -319,7 +339,8 @@ def test_collectors_at_once_with_the_same_lines_count_each_once_and_never_block_
         assert sums == {"views": 400, "likes": 40, "shares": 40, "comments": 400}
     assert stored() == (4 * 880, 4 * 880)
     assert sum(each.accepted for result in results for each in result) == MetricEvent.objects.count()
-    assert AuditLog.objects.filter(entity_type="metric_event").count() == MetricEvent.objects.count()
+    ingests = AuditLog.objects.filter(entity_type="metric_event", action="ingest").values_list("changes", flat=True)
+    assert sum(changes["accepted"][1] for changes in ingests) == MetricEvent.objects.count()
 
 
 def test_an_id_that_is_taken_at_this_moment_by_another_post_is_waited_for() -> None:

@@ -1,12 +1,14 @@
 """Real processes for the recovery tests: each has a home of its own, in a path with a space."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,47 @@ def holder(place: Path) -> subprocess.Popen[str]:
         "import sys; from config import embedded\n"
         "with embedded.running(options={'fsync': 'off'}): print('up', flush=True); sys.stdin.read()",
     )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "up\n"
+    assert first_line(child) == "up\n"
     return child
+
+
+def first_line(child: subprocess.Popen[str], seconds: float = 120) -> str:
+    assert child.stdout is not None
+    assert select.select([child.stdout], [], [], seconds)[0], f"It said nothing in {seconds} seconds: {child.args!r}"
+    return child.stdout.readline()
+
+
+def run(
+    command: Sequence[str | Path], variables: Mapping[str, str], seconds: float = 120, place: Path = CHECKOUT
+) -> subprocess.CompletedProcess[str]:
+    """A command that comes to its end in time, or is killed with all that it has started.
+
+    What it says goes into files: whatever it leaves behind would keep a pipe open, and its reader waiting.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = subprocess.Popen(
+            command,
+            cwd=place,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            ended = child.poll() is not None
+            if not ended:
+                kill_group(child)
+        out.seek(0)
+        err.seek(0)
+        done = subprocess.CompletedProcess(command, child.returncode, out.read(), err.read())
+        assert ended, f"Not done in {seconds} seconds: {command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done
 
 
 def leave(child: subprocess.Popen[str]) -> None:
@@ -62,7 +102,7 @@ def leave(child: subprocess.Popen[str]) -> None:
 
 def kill_group(child: subprocess.Popen[str]) -> None:
     os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
+    child.communicate(timeout=60)
 
 
 def query(place: Path, statement: str) -> list[tuple[Any, ...]]:

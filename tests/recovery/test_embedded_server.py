@@ -76,7 +76,7 @@ def test_what_was_committed_is_there_after_everything_was_killed(place: Path) ->
     for process in [only.pid, *server_processes(place)]:
         with suppress(ProcessLookupError):  # a backend may have ended by itself
             os.kill(process, signal.SIGKILL)
-    only.communicate()
+    only.communicate(timeout=60)
     with embedded.running(place, FAST):
         assert query(place, "SELECT count(*) FROM kept") == [(1000,)]
 
@@ -100,7 +100,7 @@ def test_an_initdb_that_was_killed_is_done_again(place: Path, everything: bool) 
         os.killpg(child.pid, signal.SIGKILL)
     else:
         child.kill()
-    child.communicate()
+    child.communicate(timeout=60)
     assert not (place / "pgdata").exists()
     with embedded.running(place, FAST):
         assert query(place, "SELECT 1") == [(1,)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recovery.support import free_port, kill_group, manage, server_processes, soon
+from tests.recovery.support import first_line, free_port, kill_group, manage, server_processes, soon
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 def serving(place: Path, port: int) -> subprocess.Popen[str]:
     """A server that has said where it is."""
     child = manage(place, "serve", PORT=str(port))
-    assert child.stdout is not None
-    assert f"http://127.0.0.1:{port}/" in child.stdout.readline()
+    assert f"http://127.0.0.1:{port}/" in first_line(child)
     return child
 
 

@@ -51,6 +51,7 @@ class Command(BaseCommand):
 
         Kept first: a kill in between leaves a login without people, and the next start makes both anew.
         """
+        call_command("rotate_partitions", start=demo.first_month(), stdout=StringIO())
         password = secrets.token_urlsafe(9)
         if settings.EMBEDDED:
             remember_login(demo.login(password))

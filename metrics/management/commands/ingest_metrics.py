@@ -1,78 +1,107 @@
-"""`ingest_metrics FILE --platform youtube --cumulative`: observed running totals become metric events."""
+"""`ingest_metrics FILE`: measurements of a file or of standard input become metric events."""
 
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.context import Actor
-from audit.errors import Invalid, Refused
+from audit.errors import Refused
 from content.management.commands.adopt_posts import platform_name
-from content.post_file import Record, in_batches, moment, post_id, read_records, total, usable
+from content.post_file import Reject
 from content.progress import Progress
-from metrics.choices import MetricType
-from metrics.services import Measurement, append_events
+from metrics.services.files import Counted, NothingTaken, Rejects, ingest_input
+from metrics.services.inputs import Format, HowToRead
 
-BATCH = 5000  # rows in one transaction: beyond a thousand, larger ones gain little
-COLUMNS = ("platform_post_id", "observed_at")
 ACTOR = Actor.system("ingest_metrics")
+TOLD = 20  # rejects that are printed; the file has all of them
+ENDINGS = {".ndjson": Format.NDJSON, ".jsonl": Format.NDJSON, ".parquet": Format.PARQUET}
 
 
 class Command(BaseCommand):
-    help = "Turn the running totals of a file (views, likes, comments, …) into metric events. Safe to run again."
+    help = (
+        "Turn the measurements of a file into metric events. Safe to run again: what is known adds nothing, and a run"
+        " that was killed goes on where it was."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, help="CSV with platform_post_id, observed_at and columns of totals")
-        parser.add_argument("--platform", required=True, type=platform_name, help="such as youtube")
+        parser.add_argument("file", help="CSV, NDJSON or Parquet; - is standard input")
+        parser.add_argument("--format", choices=list(Format), help="when the name does not tell (CSV otherwise)")
+        parser.add_argument("--platform", type=platform_name, help="of rows that name none, such as youtube")
+        parser.add_argument("--source", default="file", help="who measured, for rows that do not say (file)")
         parser.add_argument(
             "--cumulative",
             action="store_true",
-            required=True,
-            help="the numbers are running totals (no others are known)",
+            help="the numbers of columns such as views and likes are running totals, and not increases",
         )
+        parser.add_argument("--strict", action="store_true", help="take all rows or none")
+        parser.add_argument("--rejects", type=Path, help="where rows go that cannot be taken (FILE.rejects.csv)")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path, platform = options["file"], options["platform"]
-        rows, events, corrections, rejected = 0, 0, 0, 0
+        name = options["file"]
+        path = Path(name)
+        how = HowToRead(
+            format=Format(options["format"] or ENDINGS.get(path.suffix.lower(), Format.CSV)),
+            platform=options["platform"] or "",
+            source=options["source"],
+            cumulative=options["cumulative"],
+        )
+        rejects_path = options["rejects"] or (path.with_name(f"{path.name}.rejects.csv") if path.is_file() else None)
+        told = 0
         try:
-            with path.open("rb") as stream, Progress("ingesting", stream) as progress:
-                for batch in in_batches(read_records(stream, COLUMNS), BATCH):
-                    measurements, rejects = usable(batch, lambda record: measured(record, platform))
-                    result = append_events(measurements=measurements, actor=ACTOR)
-                    rejects = sorted(rejects + result.rejects, key=lambda reject: reject.line)
-                    rows, events = rows + len(batch), events + result.accepted
-                    corrections, rejected = corrections + result.corrections, rejected + len(rejects)
-                    for reject in rejects:
+            with _opened(name) as stream, Progress("ingesting", stream) as progress:
+
+                def tell(reject: Reject) -> None:
+                    nonlocal told
+                    told += 1
+                    if told <= TOLD or rejects_path is None:
                         progress.line(str(reject))
-                    progress.at(f"{events:,} events")
+
+                counted = ingest_input(
+                    stream=stream,
+                    name=name,
+                    how=how,
+                    actor=ACTOR,
+                    rejects=Rejects(rejects_path, tell),
+                    strict=options["strict"],
+                    report=lambda position, size, so_far: progress.at(f"{so_far.accepted:,} events", position),
+                )
         except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+            raise CommandError(f"{error.filename or name} cannot be read or written: {error.strerror}.") from None
+        except NothingTaken as refusal:
+            raise CommandError(f"{refusal.sentence} {_where(rejects_path)}") from None
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
-        self.stdout.write(
-            f"Read {rows:,} rows, added {events:,} events; {corrections:,} totals had fallen, {rejected:,} rejected."
-        )
-        if rejected:
-            raise CommandError(f"{rejected:,} rows were rejected; the lines above say why.")
+        self._tell(counted, rejects_path, options["json"])
+
+    def _tell(self, counted: Counted, rejects_path: Path | None, as_json: bool) -> None:
+        if as_json:
+            file = str(rejects_path) if rejects_path and counted.rejected else None
+            self.stdout.write(json.dumps({**asdict(counted), "rejects": file}))
+        else:
+            self.stdout.write(
+                f"Read {counted.row_count:,} rows, added {counted.accepted:,} events;"
+                f" {counted.duplicates:,} measurements brought nothing new,"
+                f" {counted.corrections:,} totals had fallen, {counted.rejected:,} rejected."
+            )
+        if counted.rejected:
+            raise CommandError(f"{counted.rejected:,} rows were rejected; {_where(rejects_path)}")
 
 
-def measured(record: Record, platform: str) -> list[Measurement]:
-    """One measurement for each total in the row; an empty cell is a total that the platform does not tell."""
-    post, when = post_id(record), moment(record, "observed_at")
-    totals = {metric: total(record, metric) for metric in MetricType}
-    found = [
-        Measurement(
-            line=record.line,
-            platform=platform,
-            metric_type=metric,
-            observed_at=when,
-            source="file",
-            platform_post_id=post,
-            total=value,
-        )
-        for metric, value in totals.items()
-        if value is not None
-    ]
-    if not found:
-        raise Invalid(f"no totals; the columns are called {', '.join(MetricType.values)}.")
-    return found
+def _where(rejects_path: Path | None) -> str:
+    return f"{rejects_path} has each with its line and the reason." if rejects_path else "the lines above say why."
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+    else:
+        with open(name, "rb") as stream:
+            yield stream

@@ -1,20 +1,14 @@
 """`rotate_partitions`: the months ahead are there. For cron, once a day; `--from 2017-11` prepares a backfill."""
 
-import argparse
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError, ProgrammingError
 
 from audit.heartbeat import heartbeat
-from metrics.partitions import LOCK_NOT_AVAILABLE, TABLES, Month, months_ahead, rotate, this_month
+from metrics.management.showing import in_sentences, month
+from metrics.partitions import EVENTS, TABLES, PartitionedTable, gaps, months_ahead, rotate, this_month
 
-
-def month(text: str) -> Month:
-    try:
-        return Month.parse(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
+MOST_NAMED = 12  # months of a gap
 
 
 class Command(BaseCommand):
@@ -29,27 +23,22 @@ class Command(BaseCommand):
         start = options["start"]
         if start and start > this_month():
             raise CommandError(f"{start} lies in the future: --from names the first month of a backfill.")
-        with heartbeat("rotate_partitions") as beat:
-            made = made_months(start)
-            beat.said = f"Made {len(made)} months." if made else "Every month was there."
+        with heartbeat("rotate_partitions") as beat, in_sentences():
+            made = rotate(start=start, tell=lambda line: self.stderr.write(line))
+            missing = [_missing(table) for table in TABLES if gaps(table, using="migrator")]
+            beat.said = " ".join([f"Made {len(made)} months." if made else "Every month was there.", *missing])
         for name in made:
             self.stdout.write(f"Made {name}.")
         for table in TABLES:
             ahead = months_ahead(table, using="migrator")
             self.stdout.write(f"{table.name}: {ahead} months ahead{'.' if made else ', nothing to do.'}")
+        for sentence in missing:
+            self.stderr.write(sentence)
 
 
-def made_months(start: Month | None) -> list[str]:
-    try:
-        return rotate(start=start)
-    except ProgrammingError as error:
-        if getattr(error.__cause__, "sqlstate", "") != "42501":  # insufficient_privilege
-            raise
-        raise CommandError(
-            "The months belong to the owner of the schema. Set MIGRATOR_DATABASE_URL to a login that owns it. "
-            f"PostgreSQL says: {str(error).splitlines()[0]}"
-        ) from None
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", "") != LOCK_NOT_AVAILABLE:
-            raise
-        raise CommandError(f"PostgreSQL did not let the months be made: {error}") from None
+def _missing(table: PartitionedTable) -> str:
+    """Months in the midst of others that nobody archived: somebody has removed them, or left them out."""
+    found = gaps(table, using="migrator")
+    named = ", ".join(map(str, found[:MOST_NAMED])) + (" and more" if len(found) > MOST_NAMED else "")
+    mend = f"; rotate_partitions --from {found[0]} makes them" if table is EVENTS else ""
+    return f"{table.name} has gaps: {named}{mend}."

@@ -1,0 +1,124 @@
+"""A month into a file, and a file read back: both sides of the comparison before anything leaves PostgreSQL."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.db import connections
+
+from metrics.models import MetricArchive
+from metrics.partitions import PartitionedTable
+from metrics.services.archive_batches import hot_batches
+from metrics.services.archive_columns import (
+    Checks,
+    Column,
+    checks_from_row,
+    checks_of,
+    checks_sql,
+    different,
+    merged,
+)
+from metrics.services.archive_receipts import USING
+from metrics.services.archive_store import ArchiveFile, FileProblem, Store, told
+from metrics.services.watching import SILENT, Watch
+
+
+def write(
+    table: PartitionedTable, leaf: str, columns: Sequence[Column], directory: str, receipt: MetricArchive, watch: Watch
+) -> str:
+    """Every row of the month into a new file; returns its path. Nothing of it stays when it fails."""
+    store, writer = Store(), None
+    with store.new_file(directory, receipt) as (path, stream):
+        for batch in hot_batches(table, leaf, columns, using=USING):
+            writer = writer or pq.ParquetWriter(stream, batch.schema, **_options(batch.schema))
+            writer.write_batch(batch)
+            watch.rows(batch.num_rows)
+        if writer is not None:
+            writer.close()
+    return path
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """How each column is written: repeated strings as numbers of their values, numbers and times by their steps."""
+    kinds = {field.name: field.type for field in schema}
+    few = [name for name, kind in kinds.items() if pa.types.is_dictionary(kind)]
+    texts = [name for name, kind in kinds.items() if pa.types.is_string(kind)]
+    steps = dict.fromkeys(kinds.keys() - {*few, *texts}, "DELTA_BINARY_PACKED")
+    return {
+        "compression": "zstd",
+        "use_dictionary": few,
+        "column_encoding": steps,
+        "write_statistics": sorted(kinds.keys() - set(texts)),  # nobody asks for a range of texts that never repeat
+        "store_schema": False,  # without Arrow's own schema every reader finds plain strings, ours too
+    }
+
+
+def checks_of_table(leaf: str, columns: Sequence[Column]) -> tuple[int, Checks]:
+    """What PostgreSQL itself says of the month."""
+    with connections[USING].cursor() as cursor:
+        cursor.execute(checks_sql(leaf, columns))
+        return checks_from_row(cursor.fetchone() or (), columns)
+
+
+def batches_of_file(store: Store, file: ArchiveFile, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    """Row group by row group, repeated strings as numbers of their values, which is how they were written."""
+    with told(f"{store.shown(file.path)} cannot be read", FileProblem):
+        with store.parquet(file) as plain:
+            names, few = plain.schema_arrow.names, _repeating(plain.metadata)
+        if missing := [column.name for column in columns if column.name not in names]:
+            raise FileProblem(f"{store.shown(file.path)} has no column {', '.join(missing)}.")
+        with store.parquet(file, read_dictionary=few) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield from parquet.read_row_group(group).combine_chunks().to_batches()
+
+
+def _repeating(metadata: pq.FileMetaData) -> list[str]:
+    if not metadata.num_row_groups:
+        return []
+    group = metadata.row_group(0)
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    return [
+        chunk.path_in_schema
+        for chunk in chunks
+        if "RLE_DICTIONARY" in chunk.encodings and chunk.physical_type == "BYTE_ARRAY"
+    ]
+
+
+def checks_of_file(
+    store: Store, file: ArchiveFile, columns: Sequence[Column], watch: Watch = SILENT
+) -> tuple[int, Checks]:
+    """What is really in the file."""
+    rows, found = 0, Checks()
+    for batch in batches_of_file(store, file, columns):
+        try:
+            found = merged(found, checks_of(batch, columns))
+        except ValueError as problem:
+            raise FileProblem(f"{store.shown(file.path)} is damaged: {problem}.") from None
+        rows += batch.num_rows
+        watch.rows(batch.num_rows)
+    return rows, found
+
+
+def compared(leaf: str, columns: Sequence[Column], path: str, watch: Watch) -> tuple[ArchiveFile, Checks, list[str]]:
+    """The file as it now lies there, its checks, and the columns in which it is not the table; while we read the file,
+    PostgreSQL reads the table."""
+    store = Store()
+    with ThreadPoolExecutor(1) as beside:
+        told_by_table = beside.submit(_checks_beside, leaf, columns)
+        size, sha256 = store.sha256(path)
+        rows, found = checks_of_file(store, ArchiveFile(path, 0, size, sha256), columns, watch)
+        table_rows, table_checks = told_by_table.result()
+    wrong = different(found, table_checks)
+    if rows != table_rows:
+        wrong = ["rows", *wrong]
+    return ArchiveFile(path, rows, size, sha256), found, wrong
+
+
+def _checks_beside(leaf: str, columns: Sequence[Column]) -> tuple[int, Checks]:
+    """In a thread, which has a connection of its own."""
+    try:
+        return checks_of_table(leaf, columns)
+    finally:
+        connections.close_all()

@@ -1,0 +1,539 @@
+"""Files and streams of measurements, read piece by piece: CSV, NDJSON and Parquet.
+
+A CSV file or a Parquet file is long (a column metric_type, and one number a row) or wide (a column for each measure).
+What a piece holds and where it ends are known together, so that whoever stopped there goes on from there.
+"""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from audit.errors import Invalid
+from content.post_file import (
+    LINES_IN_A_RECORD,
+    LONGEST_ID,
+    LONGEST_LINE,
+    REST,
+    Line,
+    Reject,
+    Row,
+    check_columns,
+    parse_moment,
+    read_header,
+    read_lines,
+    read_rows,
+    shown,
+    whole,
+)
+from metrics.choices import MetricType
+from metrics.events import measured
+from metrics.services.ingest import CHUNK, KINDS, Columns, Measurement, Thing
+
+HEAD = 1 << 16  # bytes by which an input is known again
+MB = 1 << 20
+MANY = 100_000  # texts whose meaning is remembered
+# The specification's names are understood beside ours.
+OTHER_NAMES = {"content_id": "artifact_id", "metric_value": "increase"}
+
+BLOCK = 8 * MB  # of a file of lines, read at once
+Reading = Callable[[Row], Iterable[Measurement]]  # raises Invalid: a row is taken whole or not
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True)
+class HowToRead:
+    """What the input itself does not say."""
+
+    format: Format
+    platform: str = ""  # of rows that name none
+    source: str = "file"  # likewise
+    cumulative: bool = False  # the numbers of a wide file, and those of a column `value`, are running totals
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of an input, and where they end."""
+
+    measurements: list[Measurement | Columns]
+    rejects: list[Reject]
+    row_count: int
+    text: bytes  # as it was read
+    first_line: int
+    position: int  # bytes up to here; of Parquet, rows
+    line: int
+    sha256: str  # of the input up to here; of Parquet, of all of it
+
+    def row(self, line: int) -> str:
+        """What stands in that line."""
+        lines = self._lines
+        at = line - self.first_line
+        return lines[at].decode(errors="backslashreplace").rstrip("\r") if at < len(lines) else ""
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.text.split(b"\n")
+
+
+class Changed(Exception):
+    """The input does not begin as it did when it was read up to here."""
+
+
+class Input:
+    """A file or stream that stands at its beginning. `identity` is what it is known by when it comes again."""
+
+    def __init__(self, stream: BinaryIO, how: HowToRead) -> None:
+        self.spool = _spooled(stream) if how.format == Format.PARQUET and not stream.seekable() else None
+        stream = self.spool or stream
+        self.stream, self.how = stream, how
+        head = b""
+        while len(head) < HEAD and (more := stream.read(HEAD - len(head))):
+            head += more
+        self.identity = sha256(repr(how).encode() + head).hexdigest()
+        self.size = None
+        if stream.seekable():
+            self.size = stream.seek(0, os.SEEK_END)
+            self.rewind()
+        else:
+            self.stream = io.BufferedReader(_Again(head, stream), MB)
+
+    def close(self) -> None:
+        if self.spool:
+            self.spool.close()
+
+    def rewind(self) -> bool:
+        """Whether it can be read from its beginning once more."""
+        if self.size is not None:
+            self.stream.seek(0)
+        return self.size is not None
+
+    def pieces(self, *, position: int = 0, line: int = 0, digest: str = "") -> Iterator[Piece]:
+        """What comes after `position`. Raises Changed when what comes before has not that digest."""
+        if self.how.format == Format.PARQUET:
+            return self._of_parquet(position, digest)
+        return self._of_lines(position, line, digest)
+
+    def _of_lines(self, position: int, line: int, digest: str) -> Iterator[Piece]:
+        """Block by block; a block is read at once where all of it is plain, and row by row where not."""
+        hashed, columns = sha256(), None
+        if self.how.format == Format.CSV:
+            first = next(read_lines(self.stream), None)
+            columns = read_header(first)
+            hashed.update(first.raw if first else b"")
+            start, line = len(first.raw) if first else 0, max(line, 1)
+            table = Table(columns, self.how)
+        else:
+            start = 0
+        if position:
+            _skip(self.stream, position - start, hashed)
+            if hashed.hexdigest() != digest:
+                raise Changed
+        position, left = max(position, start), b""
+        while block := left + self.stream.read(BLOCK - len(left)):
+            is_last = len(block) < BLOCK
+            if not is_last:
+                block += self.stream.readline(LONGEST_LINE)
+            measurements: list[Measurement | Columns]
+            rejects: list[Reject] = []
+            found = table.at_once(block, line) if columns else None
+            if found:
+                taken, measurements, row_count = block, [found], block.count(b"\n") + (not block.endswith(b"\n"))
+            elif columns:
+                taken, rows = _careful(block, line, columns, is_last)
+                measurements, rejects = _taken(rows, table.row)
+                row_count = _amount(rows)
+            else:
+                taken, rows = block, [_row(each) for each in read_lines(io.BytesIO(block), line)]
+                measurements, rejects = _taken(rows, _read_json)
+                row_count = _amount(rows)
+            left = block[len(taken) :]
+            hashed.update(taken)
+            position += len(taken)
+            first_line, line = line + 1, line + taken.count(b"\n") + (not taken.endswith(b"\n"))
+            if not taken.endswith(b"\n") and not is_last:  # a line without an end; its beginning was rejected
+                position += _skip_line(self.stream, hashed)
+            yield Piece(measurements, rejects, row_count, taken, first_line, position, line, hashed.hexdigest())
+
+    def _of_parquet(self, position: int, digest: str) -> Iterator[Piece]:
+        """Row by row as text, so that a time or a number is understood as in a CSV file. A row's line is its number."""
+        hashed = sha256()
+        while part := self.stream.read(MB):
+            hashed.update(part)
+        if position and hashed.hexdigest() != digest:
+            raise Changed
+        self.stream.seek(0)
+        try:
+            file = pq.ParquetFile(self.stream)
+            columns = [name.strip().lower() for name in file.schema_arrow.names]
+            check_columns(columns, ())
+            table = Table(columns, self.how)
+            first = 0
+            for group in range(file.num_row_groups):
+                last = first + file.metadata.row_group(group).num_rows
+                if last > position:
+                    for batch in file.iter_batches(CHUNK, row_groups=[group]):
+                        begin, first = first, first + batch.num_rows
+                        if first > position:
+                            rows = _text_rows(batch, begin + 1)[max(0, position - begin) :]
+                            measurements, rejects = _taken(rows, table.row)
+                            text = b"\n".join(",".join(row.cells).encode() for row in rows)
+                            yield Piece(
+                                measurements, rejects, len(rows), text, rows[0].line, first, first, hashed.hexdigest()
+                            )
+                first = last
+        except pa.ArrowException as problem:
+            raise Invalid(f"This is no Parquet file that can be read: {str(problem).splitlines()[0]}") from None
+
+
+def _taken(rows: Iterable[Row], read: Reading) -> tuple[list[Measurement | Columns], list[Reject]]:
+    measurements: list[Measurement | Columns] = []
+    rejects: list[Reject] = []
+    for row in rows:
+        if row.problem:
+            rejects.append(Reject(row.line, row.problem))
+        elif row.cells:
+            try:
+                measurements += read(row)
+            except Invalid as problem:
+                rejects.append(Reject(row.line, problem.sentence))
+    return measurements, rejects
+
+
+def _amount(rows: Iterable[Row]) -> int:
+    return sum(bool(row.cells or row.problem) for row in rows)
+
+
+def _careful(block: bytes, line: int, columns: list[str], is_last: bool) -> tuple[bytes, list[Row]]:
+    """The rows that begin in the block, and how much of it they are: a record may go on behind its end."""
+    safe = len(block)
+    if not is_last and block.endswith(b"\n"):
+        for _ in range(LINES_IN_A_RECORD + 1):
+            safe = block.rfind(b"\n", 0, max(safe - 1, 0)) + 1
+    rows, size = [], 0
+    for row in read_rows(read_lines(io.BytesIO(block), line), columns):
+        rows.append(row)
+        size += len(row.raw)
+        if size >= safe > 0:
+            break
+    else:
+        size = len(block)  # empty lines at the end belong to no row
+    return block[:size], rows
+
+
+# What the columns say
+
+
+class Table:
+    """How rows with these columns are understood. Raises Invalid when they cannot be."""
+
+    def __init__(self, columns: list[str], how: HowToRead) -> None:
+        self.columns, self.how = columns, how
+        self.place = place = {OTHER_NAMES.get(name, name): at for at, name in enumerate(columns) if name}
+        if not {"platform_post_id", "artifact_id"} & place.keys():
+            check_columns(columns, ["platform_post_id"])
+        check_columns(columns, ["observed_at"])
+        if "platform" not in place and not how.platform:
+            raise Invalid("The file has no column platform, so say which it is: --platform youtube.")
+        self.measures = [kind for kind in MetricType.values if kind in place]
+        self.numbers = [name for name in ("increase", "total", "value") if name in place]
+        self.is_long = "metric_type" in place
+        if self.is_long and not self.numbers:
+            check_columns(columns, ["increase"])
+        self.moments = _Remembered(lambda text: parse_moment(text, "observed_at"))
+        self.artifacts = _Remembered(lambda text: _uuid(text, "artifact_id"))
+
+    def row(self, row: Row) -> Iterable[Measurement]:
+        """One row, looked at with care."""
+
+        def cell(name: str) -> str:
+            return row.cells[self.place[name]].strip() if name in self.place else ""
+
+        post, artifact = cell("platform_post_id"), cell("artifact_id")
+        if not post and not artifact:
+            raise Invalid(f"{'platform_post_id' if 'platform_post_id' in self.place else 'artifact_id'} is empty.")
+        if len(post) > LONGEST_ID:
+            raise Invalid(f"platform_post_id has {len(post)} characters; {LONGEST_ID} is the most.")
+        numbers = self._long(cell) if self.is_long else self._wide(cell)
+        moment = self.moments[cell("observed_at")]
+        platform, source = cell("platform") or self.how.platform, cell("source") or self.how.source
+        event_id = _uuid(cell("event_id"), "event_id") if cell("event_id") else None
+        return [
+            Measurement(
+                row.line,
+                platform,
+                kind,
+                moment,
+                source,
+                post or None,
+                None if post else self.artifacts[artifact],
+                None if is_total else number,
+                number if is_total else None,
+                event_id,
+            )
+            for kind, number, is_total in numbers
+        ]
+
+    def _wide(self, cell: Callable[[str], str]) -> list[tuple[str, int, bool]]:
+        """An empty cell is a number that the platform does not tell."""
+        told = [(kind, whole(cell(kind), kind), self.how.cumulative) for kind in self.measures if cell(kind)]
+        if not told:
+            raise Invalid(f"no totals; the columns are called {', '.join(MetricType.values)}.")
+        return told
+
+    def _long(self, cell: Callable[[str], str]) -> list[tuple[str, int, bool]]:
+        kind = cell("metric_type")
+        if kind not in KINDS:
+            raise Invalid(f"metric_type is none of {', '.join(KINDS)}: {shown(kind)}.")
+        told = [(name, whole(cell(name), name)) for name in self.numbers if cell(name)]
+        if len(told) != 1:
+            raise Invalid(f"give one number: {' or '.join(self.numbers)}.")
+        ((name, number),) = told
+        return [(kind, number, self._is_total(name))]
+
+    def _is_total(self, name: str) -> bool:
+        return name == "total" or (name != "increase" and self.how.cumulative)
+
+    def at_once(self, block: bytes, line: int) -> Columns | None:
+        """All rows of a block that holds nothing unusual; None when it does, and then each row says what is wrong.
+
+        What is understood here is understood by `row` in the same way, a hundred times slower.
+        """
+        if b'"' in block or b"\0" in block or b"\n\n" in block or block.startswith(b"\n"):
+            return None
+        if block.count(b"\r") != block.count(b"\r\n") or (b"\r\n\r\n" in block):
+            return None
+        try:
+            return self._columns(self._arrow(block), line)
+        except (pa.ArrowException, _Unusual):
+            return None
+
+    def _arrow(self, block: bytes) -> dict[str, Any]:
+        names = [OTHER_NAMES.get(name, name) or f" {at}" for at, name in enumerate(self.columns)]
+        few = pa.dictionary(pa.int32(), pa.string())
+        numbers = self.numbers if self.is_long else self.measures
+        types = dict.fromkeys(("platform", "platform_post_id", "artifact_id", "metric_type", "source"), few)
+        types |= {"observed_at": pa.timestamp("us", "UTC"), "event_id": pa.string()}
+        types |= dict.fromkeys(numbers, pa.int64())
+        wanted = [name for name in names if name in types]
+        table = pacsv.read_csv(
+            pa.BufferReader(block),
+            pacsv.ReadOptions(column_names=names, use_threads=False, block_size=len(block) + 1),
+            pacsv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+            pacsv.ConvertOptions(
+                column_types=types, include_columns=wanted, null_values=[""], strings_can_be_null=True
+            ),
+        )
+        return {name: table.column(name).combine_chunks() for name in wanted}
+
+    def _columns(self, found: dict[str, Any], line: int) -> Columns:
+        amount = len(found["observed_at"])
+        platforms, platform = _texts(found.get("platform"), amount, self.how.platform)
+        sources, source = _texts(found.get("source"), amount, self.how.source)
+        keys, key = self._keys(found, amount)
+        pairs, thing = np.unique(platform.astype(np.int64) << 32 | key, return_inverse=True)
+        things: list[Thing] = [(platforms[pair >> 32], keys[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
+        given = found.get("event_id")
+        ids, id_given = _ids(given, amount) if given is not None else (np.zeros(amount, "V16"), False)
+        parts = [
+            (kind, values, is_total, np.flatnonzero(told)) for kind, values, is_total, told in self._told(found, amount)
+        ]
+        if sum(len(rows) for *_, rows in parts) < amount or not amount:
+            raise _Unusual
+        rows = np.concatenate([rows for *_, rows in parts])
+        instant = _whole(found["observed_at"].cast(pa.int64()))
+        columns = Columns(
+            lines=line + 1 + rows,
+            things=things,
+            thing=thing[rows],
+            sources=sources,
+            source=source[rows],
+            kind=np.concatenate([np.broadcast_to(kind, amount)[rows] for kind, _, _, rows in parts]),
+            instant=instant[rows],
+            value=np.concatenate([values[rows] for _, values, _, rows in parts]),
+            is_total=np.concatenate([np.full(len(rows), is_total) for _, _, is_total, rows in parts]),
+            key=ids[rows],
+            id_given=np.full(len(rows), id_given),
+        )
+        if (columns.value < 0).any():
+            raise _Unusual
+        return columns
+
+    def _told(self, found: dict[str, Any], amount: int) -> Iterator[tuple[Any, Any, bool, Any]]:
+        """(measure of each row, numbers, whether they are totals, which rows have one)."""
+        if not self.is_long:
+            told = np.zeros(amount, int)
+            for kind in self.measures:
+                there = np.asarray(found[kind].is_valid())
+                told += there
+                yield KINDS[kind], _whole(found[kind].fill_null(0)), self.how.cumulative, there
+            if not told.all():
+                raise _Unusual
+            return
+        kinds, kind = _texts(found["metric_type"], amount, "")
+        if not set(kinds) <= KINDS.keys():
+            raise _Unusual
+        numbered = np.array([KINDS[name] for name in kinds])[kind]
+        told = np.zeros(amount, int)
+        for name in self.numbers:
+            there = np.asarray(found[name].is_valid())
+            told += there
+            yield numbered, _whole(found[name].fill_null(0)), self._is_total(name), there
+        if (told != 1).any():
+            raise _Unusual
+
+    def _keys(self, found: dict[str, Any], amount: int) -> tuple[list[str | UUID], Any]:
+        """What each row is of: a post where it names one, an artifact otherwise."""
+        posts, post = _texts(found.get("platform_post_id"), amount, "")
+        artifacts, artifact = _texts(found.get("artifact_id"), amount, "")
+        is_artifact = np.array([not text for text in posts], bool)[post]
+        if (is_artifact & np.array([not text for text in artifacts], bool)[artifact]).any():
+            raise _Unusual
+        try:
+            ids: list[str | UUID] = [UUID(text) if text else "" for text in artifacts]
+        except ValueError:
+            raise _Unusual from None
+        return [*posts, *ids], np.where(is_artifact, artifact + len(posts), post)
+
+
+class _Unusual(Exception):
+    """Something that only a careful look can name."""
+
+
+def _texts(column: Any, amount: int, default: str) -> tuple[list[str], Any]:
+    """The few texts of a column, and which of them each row has."""
+    if column is None:
+        return [default], np.zeros(amount, np.int64)
+    texts = column.dictionary.to_pylist()
+    if any(text != text.strip() for text in texts):
+        raise _Unusual
+    places = np.asarray(column.indices.fill_null(len(texts)), np.int64)
+    return texts + [default] * bool(column.null_count), places
+
+
+def _whole(column: Any) -> Any:
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _ids(column: Any, amount: int) -> tuple[Any, bool]:
+    """16 bytes of each UUID; all rows have one, or none."""
+    if column.null_count == amount:
+        return np.zeros(amount, "V16"), False
+    digits = pc.replace_substring(column, "-", "")
+    if column.null_count or not pc.all(pc.equal(pc.binary_length(digits), 32)).as_py():
+        raise _Unusual
+    try:
+        return np.frombuffer(bytes.fromhex("".join(digits.to_pylist())), "V16"), True
+    except ValueError:
+        raise _Unusual from None
+
+
+def _uuid(text: str, column: str) -> UUID:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise Invalid(f"{column} is not a UUID: {shown(text)}.") from None
+
+
+class _Remembered(dict[str, Any]):
+    """What a text means; files say the same times and names over and over."""
+
+    def __init__(self, mean: Callable[[str], Any]) -> None:
+        self.mean = mean
+
+    def __missing__(self, text: str) -> Any:
+        if len(self) >= MANY:
+            self.clear()
+        self[text] = found = self.mean(text)
+        return found
+
+
+def _row(line: Line) -> Row:
+    """A line of NDJSON; one that is too long was told once."""
+    is_empty = line.problem == REST or not (line.problem or line.text.strip())
+    return Row(line.number, [] if is_empty else [line.text], "" if is_empty else line.problem, line.raw)
+
+
+def _read_json(row: Row) -> Iterable[Measurement]:
+    found = measured(row.line, row.raw)
+    if isinstance(found, Reject):
+        raise Invalid(found.reason)
+    return [found]
+
+
+def _text_rows(batch: pa.RecordBatch, first: int) -> list[Row]:
+    columns = [[_text(value) for value in column.to_pylist()] for column in batch.columns]
+    return [Row(first + at, list(cells), "", b"") for at, cells in enumerate(zip(*columns, strict=True))]
+
+
+def _text(value: Any) -> str:
+    """As a CSV file has it: nothing for NULL, whole numbers without a point, ids as UUIDs."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes) and len(value) == 16:
+        return str(UUID(bytes=value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+# Streams
+
+
+class _Again(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self.head, self.rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.head[: len(buffer)] or self.rest.read(len(buffer))
+        self.head = self.head[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _spooled(stream: BinaryIO) -> BinaryIO:
+    """Parquet is read from its end; what comes through a pipe waits in a file without a name."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - it goes when the stream does
+    shutil.copyfileobj(stream, spool, MB)
+    spool.seek(0)
+    return spool
+
+
+def _skip_line(stream: BinaryIO, hashed: Any) -> int:
+    """The rest of a line that is too long; returns its length."""
+    skipped = 0
+    while part := stream.readline(MB):
+        hashed.update(part)
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped
+
+
+def _skip(stream: BinaryIO, amount: int, hashed: Any) -> None:
+    while amount > 0 and (part := stream.read(min(amount, MB))):
+        hashed.update(part)
+        amount -= len(part)

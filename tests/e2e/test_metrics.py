@@ -1,0 +1,88 @@
+"""Somebody goes from a curve to what made it, by keyboard and by mouse, and takes a file; axe has nothing to say."""
+
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+
+from config.groups import AUDITOR
+from tests import factories
+from tests.console.world import populate
+from tests.e2e import pages
+
+
+def measured(title: str, value: int, hours: int = 0) -> Any:
+    noon = timezone.now().astimezone(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    post = factories.published_post(title=title, at=noon - timedelta(days=20))
+    factories.make_events(post, metric_value=value, observed_at=noon - timedelta(days=3, hours=hours))
+    return post
+
+
+def test_from_a_curve_to_its_contents_and_their_traces_by_keyboard(visit: Any) -> None:
+    post = measured("Thread: the ceremony", 1200)
+    measured("Caption: the bonfire", 30, hours=1)
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.page
+    page.get_by_role("link", name="Metrics", exact=True).click()
+    assert page.get_by_role("link", name="Views 1,230").get_attribute("aria-current") == "true"
+    page.get_by_role("navigation", name="Period").get_by_role("link", name="7 days").click()
+
+    page.locator("#buckets summary").focus()
+    page.keyboard.press("Enter")
+    row = page.locator("#buckets tbody tr").filter(has_text="1,230")
+    row.get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=**")
+    assert page.locator(".contents tbody th").all_inner_texts()[0].startswith("Thread: the ceremony")
+
+    page.locator("#buckets summary").click()
+    page.locator("#buckets tbody tr").filter(has_text="1,200").get_by_role("link").click()
+    page.wait_for_url("**T12**")
+    assert page.locator(".contents tbody tr").count() == 1
+    page.get_by_role("link", name="trace of Thread: the ceremony").click()
+    assert page.url.endswith(f"/admin/trace/{post.artifact.task.trace_id}/")
+    assert window.wrong == []
+
+
+def test_a_place_on_the_curve_leads_on_by_mouse(visit: Any) -> None:
+    measured("Thread: the ceremony", 1200)
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.open("/admin/metrics/?period=7d")
+    box = page.locator(".columns").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 3.5 / 7, box["y"] + box["height"] / 2)  # the day three days ago
+    page.wait_for_url("**from=**")
+    assert page.get_by_role("link", name="Thread: the ceremony", exact=True).is_visible()
+    assert window.wrong == []
+
+
+def test_days_are_chosen_by_their_form_and_a_file_is_taken(visit: Any) -> None:
+    measured("Thread: the ceremony", 1200)
+    window = visit(user=factories.make_user(AUDITOR))
+    page = window.open("/admin/metrics/?measure=likes")
+    today = timezone.now().astimezone(UTC)
+    page.get_by_role("textbox", name="from").fill(f"{today - timedelta(days=9):%Y-%m-%d}")
+    page.get_by_role("textbox", name="to", exact=True).fill(f"{today - timedelta(days=1):%Y-%m-%d}")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**measure=likes**")
+    page.get_by_role("link", name="Views 1,200").click()
+    with page.expect_download() as taken:
+        page.get_by_role("link", name="Parquet").first.click()
+    assert taken.value.suggested_filename.startswith("metrics-buckets-")
+    assert window.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_is_found_by_axe_and_nothing_is_wider_than_the_screen(visit: Any, width: int, scheme: str) -> None:
+    populate()
+    window = visit(user=factories.make_user(AUDITOR), width=width, color_scheme=scheme)
+    trace = [(name, path) for name, path in pages.own() if name == "trace"]
+    for name, path in [*pages._of_metrics(), *trace]:
+        page = window.open(path)
+        page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
+        found = Axe().run(page)
+        assert found.response["violations"] == [], (name, found.generate_report())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    assert window.wrong == []
