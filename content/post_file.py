@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 from audit.errors import Invalid
 
@@ -48,6 +48,10 @@ class Reject:
 REST = "…"  # the problem of what follows of a line that is too long: it was told already
 
 
+class Lines(Protocol):
+    def readline(self, limit: int, /) -> bytes: ...
+
+
 class Line(NamedTuple):
     number: int  # from 1, the header included
     text: str
@@ -56,9 +60,9 @@ class Line(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of a CSV file, or what is wrong with it, and the bytes of the file up to its end that nobody had yet.
+    """One row of a CSV file, or what is wrong with it, and its bytes.
 
-    With neither cells nor a problem it is the rest of a line that was too long.
+    With neither cells nor a problem it is an empty line, or the rest of one that was too long.
     """
 
     line: int
@@ -78,9 +82,9 @@ def read_records(stream: BinaryIO, required: Iterable[str]) -> Iterator[Record |
             yield Record(row.line, {name: cell for name, cell in zip(columns, row.cells, strict=True) if name})
 
 
-def read_lines(stream: BinaryIO, after: int = 0) -> Iterator[Line]:
-    """The lines of a stream that stands behind line `after`."""
-    number, inside = after, False
+def read_lines(stream: Lines, after: int = 0, inside: bool = False) -> Iterator[Line]:
+    """The lines of a stream that stands behind line `after`, or inside the next one, which is too long."""
+    number = after + inside
     while raw := stream.readline(LONGEST_LINE):
         goes_on, inside = inside, len(raw) == LONGEST_LINE and not raw.endswith(b"\n")
         text = problem = ""
@@ -132,17 +136,13 @@ def _cells(text: str) -> list[str] | None:
 
 
 def read_rows(lines: Iterator[Line], columns: list[str]) -> Iterator[Row]:
-    """Every row below the header, good or bad. Empty lines are passed over, but counted."""
-    width, skipped = len(columns), b""
+    """Every row below the header, good or bad, and the empty lines between them."""
+    width = len(columns)
     ahead: deque[Line] = deque()
     while line := ahead.popleft() if ahead else next(lines, None):
         number, text, problem, raw = line
-        raw, skipped = skipped + raw, b""
-        if problem:
+        if problem or not text.strip():
             yield Row(number, [], "" if problem == REST else problem, raw)
-            continue
-        if not text.strip():
-            skipped = raw
             continue
         cells = _cells(text)
         if cells is None:

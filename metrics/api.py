@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from ninja import Router
@@ -13,7 +14,7 @@ from audit.api import REF, Answer
 from audit.bodies import MB, accepts, read_json
 from audit.errors import Invalid
 from content.post_file import Reject
-from metrics.events import EventIn, measured
+from metrics.events import EventIn, all_measured, measured
 from metrics.services import Measurement, append_events
 
 router = Router(tags=["metrics"])
@@ -69,8 +70,14 @@ def append_metric_events(request: ApiRequest) -> dict[str, Any]:
     Name the post as the platform does (`platform_post_id`), or the artifact (`artifact_id`). An increase by artifact
     needs no published post; a total belongs to one.
     """
-    given = _lines(request.body) if request.content_type == NDJSON else _items(request.body)
-    read = [measured(line, event) for line, event in given]
+    read: Sequence[Measurement | Reject] | None
+    if request.content_type == NDJSON:
+        read = [measured(line, event) for line, event in _lines(request.body)]
+    else:
+        read = all_measured(request.body)
+        if read is None:
+            read = [measured(line, event) for line, event in _items(request.body)]
+        _check_amount(len(read))
     result = append_events(
         measurements=[each for each in read if isinstance(each, Measurement)],
         actor=actor_of(request),

@@ -36,15 +36,37 @@ class EventIn(Incoming):
     source: Annotated[ShortName, Field(description="Who measured; each source counts by itself.")] = "api"
 
 
+_quickly = EventIn.__pydantic_validator__.validate_json
+
+
 def measured(line: int, given: Any) -> Measurement | Reject:
     """The event on that line, or why there is none; a line of NDJSON is still to be read."""
+    if isinstance(given, bytes) and b"\\u" not in given:  # which may hide what cannot be stored
+        try:
+            return _measurement(line, _quickly(given))
+        except ValidationError:
+            pass  # what is wrong is said in the words of the careful way
     try:
-        event = EventIn.model_validate(read_json(given) if isinstance(given, bytes) else given)
-        return Measurement(line=line, **vars(event))
+        return _measurement(line, EventIn.model_validate(read_json(given) if isinstance(given, bytes) else given))
     except ValidationError as mistake:
         return Reject(line, "; ".join(_told(mistake)))
     except (HttpError, Invalid) as mistake:
         return Reject(line, str(mistake).replace("The body", "The line", 1))
+
+
+def _measurement(line: int, event: EventIn) -> Measurement:
+    return Measurement(
+        line,
+        event.platform,
+        event.metric_type,
+        event.observed_at,
+        event.source,
+        event.platform_post_id,
+        event.artifact_id,
+        event.increase,
+        event.total,
+        event.event_id,
+    )
 
 
 def _told(mistake: ValidationError) -> Iterator[str]:
@@ -53,3 +75,21 @@ def _told(mistake: ValidationError) -> Iterator[str]:
             yield "an event is a JSON object"
         else:
             yield f"{str(error['loc'][0])[:80]}: {error['msg'].removeprefix('Value error, ')}"
+
+
+class BatchIn(Incoming):
+    events: list[EventIn]
+
+
+_batch_quickly = BatchIn.__pydantic_validator__.validate_json
+
+
+def all_measured(body: bytes) -> list[Measurement] | None:
+    """The events of `{"events": […]}` when all of them are good; None when each must be looked at by itself."""
+    if b"\\u" in body:
+        return None
+    try:
+        batch = _batch_quickly(body)
+    except ValidationError:
+        return None
+    return [_measurement(line, event) for line, event in enumerate(batch.events, 1)]

@@ -11,16 +11,20 @@ from typing import Any
 import adbc_driver_manager
 import pyarrow as pa
 from django.core.management.base import CommandError, CommandParser, OutputWrapper
-from django.db import DatabaseError
+from django.db import Error, InterfaceError, OperationalError
 from tqdm import tqdm
 
-from audit.errors import Refused
+from audit.errors import Refused, sqlstate
+from audit.triggers import APP_ROLE
 from metrics.partitions import TABLES, Month, PartitionedTable
+from metrics.patience import BUSY
 from metrics.services.watching import Watch
 
 SECONDS_BETWEEN_LINES = 10
 NOT_ALLOWED = "42501"  # SQLSTATE: insufficient_privilege
 DISK_FULL = "53100"
+NO_TABLE = "42P01"
+MONTHS = "The months belong to the owner of the schema."
 SENTENCES = {
     "closed": "closed: nothing is written into it any more",
     "verified": "exported, read back and found the same: {rows:,} rows, {bytes:,} bytes, {file}",
@@ -98,30 +102,37 @@ def tables(name: str | None) -> list[PartitionedTable]:
 
 
 @contextmanager
-def in_sentences() -> Iterator[None]:
-    """Whatever the database, the store or a verb refuses, as the sentence with which the command ends."""
+def in_sentences(owned: str = MONTHS) -> Iterator[None]:
+    """Whatever the database, the store or a verb refuses, as the sentence with which the command ends.
+
+    Not where the database cannot be reached, or is not set up: for those manage.py has one sentence for all commands.
+    """
     try:
         yield
     except Refused as refusal:
         raise CommandError(refusal.sentence) from None
-    except (DatabaseError, adbc_driver_manager.Error) as error:
-        raise CommandError(sentence_of(error)) from None
+    except (Error, adbc_driver_manager.Error) as error:
+        if _is_of_any_command(error):
+            raise
+        raise CommandError(sentence_of(error, owned)) from None
     except (MemoryError, pa.ArrowException) as error:
         raise CommandError(
             f"It could not be done: {str(error).partition(chr(10))[0] or 'no memory is left'}."
         ) from None
 
 
-def sentence_of(error: Exception) -> str:
+def _is_of_any_command(error: Exception) -> bool:
+    if sqlstate(error) == NO_TABLE or f'role "{APP_ROLE}" does not exist' in str(error):
+        return True
+    return isinstance(error, OperationalError | InterfaceError) and sqlstate(error) not in {DISK_FULL, *BUSY}
+
+
+def sentence_of(error: Exception, owned: str = MONTHS) -> str:
     reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-    code = getattr(error.__cause__, "sqlstate", None)
-    if code == NOT_ALLOWED:
-        return (
-            "The months belong to the owner of the schema. Set MIGRATOR_DATABASE_URL to a login that owns it. "
-            f"PostgreSQL says: {reason}"
-        )
-    if code == DISK_FULL:
+    if sqlstate(error) == NOT_ALLOWED:
+        return f"{owned} Set MIGRATOR_DATABASE_URL to a login that owns it. PostgreSQL says: {reason}"
+    if sqlstate(error) == DISK_FULL:
         return f"PostgreSQL's disk is full; nothing was changed. PostgreSQL says: {reason}"
-    if code == "42P01":
-        raise error  # manage.py knows what to do where there is no schema
+    if sqlstate(error) in BUSY:
+        return f"Somebody else is in the way; run it again later. PostgreSQL says: {reason}"
     return f"PostgreSQL says: {reason}"

@@ -25,16 +25,23 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 EPOCH = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000, everybody else from 1970
 MERGE: dict[str, Callable[[int, int], int]] = {"min": min, "max": max}  # every other check is added up
 JSONB_VERSION = b"\x01"  # before the text, in PostgreSQL's binary form
+MARK, ZERO = b"\x1f", b"\0"  # between texts: ASCII's own separator of units is hardly ever in one
+FIRST = 30_000  # rows that say which columns have few values
 FEW = 0.5  # of the rows; a column with fewer different values is kept as numbers of its values
 
 
 @dataclass(frozen=True)
 class Kind:
-    """`sql` gives the checks as PostgreSQL computes them, `checks` as we do; {} stands for the column."""
+    """`sql` gives the checks as PostgreSQL computes them, `checks` as we do; {} stands for the column.
+
+    `sent` are the bytes of a value in PostgreSQL's binary form, always `width` of them; texts have 0.
+    """
 
     stored: pa.DataType
     sql: Mapping[str, str]
     checks: Callable[[pa.Array], dict[str, int]]
+    sent: str
+    width: int = 0
     select: str = "{}"
 
     def texts(self) -> bool:
@@ -71,10 +78,18 @@ def _range(column: pa.Array) -> dict[str, int]:
 
 _TEXTS = _summed(_crc32, "crc32")
 KINDS = {
-    "uuid": Kind(pa.string(), {"crc32c": "sum(crc32c(uuid_send({})))"}, _summed(crc32c_of_texts, "crc32c")),
-    "text": Kind(pa.string(), {"crc32": "sum(crc32(textsend({})))"}, _TEXTS),
-    "jsonb": Kind(pa.string(), {"crc32": "sum(crc32(textsend({}::text)))"}, _TEXTS, "{}::text AS {}"),
-    "bigint": Kind(pa.int64(), {"sum": "sum({})", "min": "min({})", "max": "max({})"}, _range),
+    "uuid": Kind(
+        pa.string(), {"crc32c": "sum(crc32c(uuid_send({})))"}, _summed(crc32c_of_texts, "crc32c"), "uuid_send({})", 16
+    ),
+    "text": Kind(pa.string(), {"crc32": "sum(crc32(textsend({})))"}, _TEXTS, "{}"),
+    "jsonb": Kind(
+        pa.string(),
+        {"crc32": "sum(crc32(textsend({}::text)))"},
+        _TEXTS,
+        "{}::text",
+        select="{}::text AS {}",
+    ),
+    "bigint": Kind(pa.int64(), {"sum": "sum({})", "min": "min({})", "max": "max({})"}, _range, "int8send({})", 8),
     "timestamp with time zone": Kind(
         pa.timestamp("us", tz="UTC"),
         {
@@ -83,6 +98,8 @@ KINDS = {
             "max": f"timestamptz_send(max({{}}))::bigint + {EPOCH}",
         },
         _range,
+        "timestamptz_send({})",
+        8,
     ),
 }
 
@@ -99,6 +116,28 @@ class Column:
 
     def select(self) -> str:
         return self.kind.select.replace("{}", f'"{self.name}"')
+
+    def sent(self, mark: bytes) -> list[str]:
+        """One string of bytes for many rows; where there may be nulls, a second one that says at which rows.
+
+        Between two texts there is a mark: MARK, or where some text contains that, ZERO, which none can contain, but
+        which costs PostgreSQL more.
+        """
+        name, kind = f'"{self.name}"', self.kind
+        value, end = kind.sent.replace("{}", name), "''"
+        if mark == ZERO and not kind.width:
+            value, end = f"textsend({value})", "'\\x00'"
+        if self.nullable:  # what stands there instead is not looked at
+            value = f"coalesce({value}, {_nothing(kind.width)})"
+        if kind.width or mark == ZERO:
+            values = f"string_agg({value}, {end}::bytea)"
+        else:
+            values = f"textsend(string_agg({value}, chr({MARK[0]})))"
+        return [values, f"string_agg(boolsend({name} IS NULL), ''::bytea)"] if self.nullable else [values]
+
+
+def _nothing(width: int) -> str:
+    return f"'\\x{'00' * width}'::bytea" if width else "''"
 
 
 def columns_of_table(name: str, *, using: str) -> list[Column]:
@@ -128,9 +167,34 @@ def few_values(batch: pa.RecordBatch) -> set[str]:
     kinds = (pa.types.is_string, pa.types.is_fixed_size_binary)
     return {
         field.name
-        for field, column in zip(batch.schema, map(_plain, batch.columns), strict=True)
+        for field, column in zip(batch.schema, map(_plain, batch.slice(length=FIRST).columns), strict=True)
         if any(kind(column.type) for kind in kinds) and pc.count_distinct(column).as_py() < FEW * len(column)
     }
+
+
+def received(column: Column, pieces: Sequence[bytes], nulls: Sequence[bytes], rows: int, mark: bytes) -> pa.Array:
+    """What PostgreSQL sent for some rows, piece by piece; raises ValueError where it is not as many."""
+    width = column.kind.width
+    joined = (b"" if width else mark).join(pieces)
+    raw = np.frombuffer(joined, np.uint8)
+    valid = None
+    if any(map(any, nulls)):
+        valid = pa.py_buffer(np.packbits(np.frombuffer(b"".join(nulls), np.uint8) == 0, bitorder="little"))
+    if not width:
+        ends = np.append(np.flatnonzero(raw == mark[0]), len(raw))
+        if len(ends) != rows:
+            raise ValueError(f"{len(ends)} values of {column.name} in {rows} rows")
+        offsets = np.concatenate(([0], ends - np.arange(rows))).astype(np.int32)
+        buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(joined.replace(mark, b""))]
+        return pa.Array.from_buffers(pa.string(), rows, buffers)
+    if len(raw) != rows * width:
+        raise ValueError(f"{len(raw)} bytes of {column.name} in {rows} rows")
+    if column.type == "uuid":
+        return pa.Array.from_buffers(pa.binary(width), rows, [valid, pa.py_buffer(raw)])
+    numbers = raw.view(">i8").astype(np.int64)
+    if pa.types.is_timestamp(column.kind.stored):
+        numbers += EPOCH
+    return pa.Array.from_buffers(column.kind.stored, rows, [valid, pa.py_buffer(numbers)])
 
 
 def stored(batch: pa.RecordBatch, few: set[str]) -> pa.RecordBatch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -30,8 +31,9 @@ def write(
 ) -> str:
     """Every row of the month into a new file; returns its path. Nothing of it stays when it fails."""
     store, writer = Store(), None
-    with store.new_file(directory, receipt) as (path, stream):
-        for batch in hot_batches(table, leaf, columns, using=USING):
+    batches = hot_batches(table, leaf, columns, using=USING)
+    with store.new_file(directory, receipt) as (path, stream), closing(batches):
+        for batch in batches:
             writer = writer or pq.ParquetWriter(stream, batch.schema, **_options(batch.schema))
             writer.write_batch(batch)
             watch.rows(batch.num_rows)
@@ -50,7 +52,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
         "compression": "zstd",
         "use_dictionary": few,
         "column_encoding": steps,
-        "write_statistics": sorted(kinds.keys() - set(texts)),  # nobody asks for a range of texts that never repeat
+        "write_statistics": sorted(steps),  # texts that repeat lie all over, others are not asked by range
         "store_schema": False,  # without Arrow's own schema every reader finds plain strings, ours too
     }
 

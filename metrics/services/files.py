@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from django.db import transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from audit.context import Actor
 from audit.errors import Conflict, Refused
@@ -20,6 +20,8 @@ from metrics.models import MetricIngest
 from metrics.services.ingest import BatchResult, Columns, Measurement, append_events
 from metrics.services.inputs import Changed, HowToRead, Input, Piece
 
+TRIES = 4
+WORTH_ANOTHER_TRY = {"40P01", "23514"}  # SQLSTATE: deadlock; a month that closed after we looked
 T = TypeVar("T")
 Report = Callable[[int, int | None, "Counted"], None]
 
@@ -52,10 +54,11 @@ class Rejects:
         self.path, self.tell, self.size = path, tell, 0
 
     def go_on_from(self, size: int) -> None:
-        self.size = size
-        if self.path and self.path.exists():
-            os.truncate(self.path, size)
-            if not size:
+        self.size = 0
+        if self.path and self.path.is_file():
+            self.size = min(size, self.path.stat().st_size)
+            os.truncate(self.path, self.size)
+            if not self.size:
                 self.path.unlink()
 
     def write(self, rejects: Iterable[Reject], piece: Piece | None) -> None:
@@ -127,19 +130,36 @@ def _take(
     rejects: Rejects,
     report: Report,
 ) -> Counted:
+    with transaction.atomic():
+        _hold(ingest)
+        rejects.go_on_from(ingest.rejects_bytes)
     counted = Counted(**{each.name: getattr(ingest, each.name) for each in fields(Counted)})
-    rejects.go_on_from(ingest.rejects_bytes)
     for piece in ahead(pieces):
-        with transaction.atomic():
-            _hold(ingest)
-            result = append_events(measurements=piece.measurements, actor=actor, inputs_hash=piece.sha256)
-            bad = sorted(piece.rejects + result.rejects, key=lambda reject: reject.line)
-            rejects.write(bad, piece)
-            counted.add(piece.row_count, result, bad)
-            _save(ingest, counted, piece, rejects.size)
+        counted = _take_piece(ingest, piece, counted, actor, rejects)
         report(piece.position, given.size, counted)
     MetricIngest.objects.filter(pk=ingest.pk).update(state=IngestState.DONE)
     return counted
+
+
+def _take_piece(ingest: MetricIngest, piece: Piece, so_far: Counted, actor: Actor, rejects: Rejects) -> Counted:
+    """Again when a month was closed just now, or when plain SQL held what we wanted and wanted what we held."""
+    for left in reversed(range(TRIES)):
+        counted = replace(so_far)
+        try:
+            with transaction.atomic():
+                _hold(ingest)
+                rejects.go_on_from(ingest.rejects_bytes)
+                result = append_events(measurements=piece.measurements, actor=actor, inputs_hash=piece.sha256)
+                bad = sorted(piece.rejects + result.rejects, key=lambda reject: reject.line)
+                rejects.write(bad, piece)
+                counted.add(piece.row_count, result, bad)
+                _save(ingest, counted, piece, rejects.size)
+        except (IntegrityError, OperationalError) as error:
+            if not left or getattr(error.__cause__, "sqlstate", "") not in WORTH_ANOTHER_TRY:
+                raise
+        else:
+            return counted
+    raise AssertionError("unreachable")
 
 
 def _all_or_nothing(given: Input, actor: Actor, rejects: Rejects, report: Report) -> Counted:

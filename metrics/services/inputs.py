@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -25,7 +26,6 @@ import pyarrow.parquet as pq
 
 from audit.errors import Invalid
 from content.post_file import (
-    LINES_IN_A_RECORD,
     LONGEST_ID,
     LONGEST_LINE,
     REST,
@@ -49,6 +49,10 @@ MB = 1 << 20
 MANY = 100_000  # texts whose meaning is remembered
 # The specification's names are understood beside ours.
 OTHER_NAMES = {"content_id": "artifact_id", "metric_value": "increase"}
+UNDERSTOOD = {
+    *("platform", "platform_post_id", "artifact_id", "metric_type", "observed_at", "source", "event_id"),
+    *("increase", "total", "value", *MetricType.values),
+}
 
 BLOCK = 8 * MB  # of a file of lines, read at once
 Reading = Callable[[Row], Iterable[Measurement]]  # raises Invalid: a row is taken whole or not
@@ -134,43 +138,42 @@ class Input:
 
     def _of_lines(self, position: int, line: int, digest: str) -> Iterator[Piece]:
         """Block by block; a block is read at once where all of it is plain, and row by row where not."""
-        hashed, columns = sha256(), None
+        hashed, table, start, inside = sha256(), None, 0, False
         if self.how.format == Format.CSV:
             first = next(read_lines(self.stream), None)
-            columns = read_header(first)
-            hashed.update(first.raw if first else b"")
-            start, line = len(first.raw) if first else 0, max(line, 1)
-            table = Table(columns, self.how)
-        else:
-            start = 0
+            table = Table(read_header(first), self.how)
+            raw = first.raw if first else b""
+            hashed.update(raw)
+            start, line = len(raw), max(line, 1)
         if position:
-            _skip(self.stream, position - start, hashed)
+            inside = _skip(self.stream, position - start, hashed) not in {b"", b"\n"}
             if hashed.hexdigest() != digest:
                 raise Changed
-        position, left = max(position, start), b""
-        while block := left + self.stream.read(BLOCK - len(left)):
-            is_last = len(block) < BLOCK
-            if not is_last:
-                block += self.stream.readline(LONGEST_LINE)
+        position, block, is_last = max(position, start), b"", False
+        while True:
+            if not is_last and len(block) < BLOCK // 2:
+                more = self.stream.read(BLOCK)
+                is_last = len(more) < BLOCK
+                block += more if is_last else more + self.stream.readline(LONGEST_LINE)
+            if not block:
+                return
             measurements: list[Measurement | Columns]
             rejects: list[Reject] = []
-            found = table.at_once(block, line) if columns else None
+            is_whole = not inside and (is_last or block.endswith(b"\n"))
+            found = table.at_once(block, line) if table and is_whole else None
             if found:
-                taken, measurements, row_count = block, [found], block.count(b"\n") + (not block.endswith(b"\n"))
-            elif columns:
-                taken, rows = _careful(block, line, columns, is_last)
-                measurements, rejects = _taken(rows, table.row)
-                row_count = _amount(rows)
+                taken, block, measurements = block, b"", [found]
+                row_count = taken.count(b"\n") + (not taken.endswith(b"\n"))
             else:
-                taken, rows = block, [_row(each) for each in read_lines(io.BytesIO(block), line)]
-                measurements, rejects = _taken(rows, _read_json)
-                row_count = _amount(rows)
-            left = block[len(taken) :]
+                rows, block = _some_rows(block, self.stream, line, inside, table)
+                taken = b"".join(row.raw for row in rows)
+                measurements, rejects = _taken(rows, table.row if table else _read_json)
+                row_count = sum(bool(row.cells or row.problem) for row in rows)
+                inside = not taken.endswith(b"\n") and len(rows[-1].raw) == LONGEST_LINE
             hashed.update(taken)
             position += len(taken)
-            first_line, line = line + 1, line + taken.count(b"\n") + (not taken.endswith(b"\n"))
-            if not taken.endswith(b"\n") and not is_last:  # a line without an end; its beginning was rejected
-                position += _skip_line(self.stream, hashed)
+            first_line = line + 1
+            line += taken.count(b"\n") + (is_last and not block and not taken.endswith(b"\n"))
             yield Piece(measurements, rejects, row_count, taken, first_line, position, line, hashed.hexdigest())
 
     def _of_parquet(self, position: int, digest: str) -> Iterator[Piece]:
@@ -183,25 +186,61 @@ class Input:
         self.stream.seek(0)
         try:
             file = pq.ParquetFile(self.stream)
-            columns = [name.strip().lower() for name in file.schema_arrow.names]
-            check_columns(columns, ())
-            table = Table(columns, self.how)
+            names = {name: name.strip().lower() for name in file.schema_arrow.names}
+            check_columns(names.values(), ())
+            wanted = [name for name, told in names.items() if OTHER_NAMES.get(told, told) in UNDERSTOOD]
+            table = Table([names[name] for name in wanted], self.how)
             first = 0
             for group in range(file.num_row_groups):
                 last = first + file.metadata.row_group(group).num_rows
                 if last > position:
-                    for batch in file.iter_batches(CHUNK, row_groups=[group]):
+                    for batch in file.iter_batches(CHUNK, row_groups=[group], columns=wanted):
                         begin, first = first, first + batch.num_rows
                         if first > position:
-                            rows = _text_rows(batch, begin + 1)[max(0, position - begin) :]
+                            rows = _text_rows(batch.select(wanted), begin + 1)[max(0, position - begin) :]
                             measurements, rejects = _taken(rows, table.row)
-                            text = b"\n".join(",".join(row.cells).encode() for row in rows)
+                            text = b"\n".join(row.raw for row in rows)
                             yield Piece(
                                 measurements, rejects, len(rows), text, rows[0].line, first, first, hashed.hexdigest()
                             )
                 first = last
-        except pa.ArrowException as problem:
+        except (pa.ArrowException, OSError) as problem:
+            if getattr(problem, "errno", None):
+                raise
             raise Invalid(f"This is no Parquet file that can be read: {str(problem).splitlines()[0]}") from None
+
+
+def _some_rows(
+    block: bytes, stream: BinaryIO, line: int, inside: bool, table: "Table | None"
+) -> tuple[list[Row], bytes]:
+    """The rows that begin in the block, and what was read behind them: a record may go on behind its end."""
+    source = _Recorded(block, stream)
+    lines = read_lines(source, line, inside)
+    rows, size = [], 0
+    for row in read_rows(lines, table.columns) if table else map(_row, lines):
+        rows.append(row)
+        size += len(row.raw)
+        if size >= len(block) or len(rows) == CHUNK:
+            break
+    return rows, source.after(size)
+
+
+class _Recorded:
+    """Lines of a block, and then of what comes after it."""
+
+    def __init__(self, block: bytes, stream: BinaryIO) -> None:
+        self.block, self.lines, self.stream, self.beyond = block, io.BytesIO(block), stream, b""
+
+    def readline(self, limit: int, /) -> bytes:
+        line = self.lines.readline(limit)
+        if not line.endswith(b"\n") and len(line) < limit:
+            more = self.stream.readline(limit - len(line))
+            self.beyond += more
+            line += more
+        return line
+
+    def after(self, size: int) -> bytes:
+        return (self.block + self.beyond)[size:]
 
 
 def _taken(rows: Iterable[Row], read: Reading) -> tuple[list[Measurement | Columns], list[Reject]]:
@@ -218,27 +257,6 @@ def _taken(rows: Iterable[Row], read: Reading) -> tuple[list[Measurement | Colum
     return measurements, rejects
 
 
-def _amount(rows: Iterable[Row]) -> int:
-    return sum(bool(row.cells or row.problem) for row in rows)
-
-
-def _careful(block: bytes, line: int, columns: list[str], is_last: bool) -> tuple[bytes, list[Row]]:
-    """The rows that begin in the block, and how much of it they are: a record may go on behind its end."""
-    safe = len(block)
-    if not is_last and block.endswith(b"\n"):
-        for _ in range(LINES_IN_A_RECORD + 1):
-            safe = block.rfind(b"\n", 0, max(safe - 1, 0)) + 1
-    rows, size = [], 0
-    for row in read_rows(read_lines(io.BytesIO(block), line), columns):
-        rows.append(row)
-        size += len(row.raw)
-        if size >= safe > 0:
-            break
-    else:
-        size = len(block)  # empty lines at the end belong to no row
-    return block[:size], rows
-
-
 # What the columns say
 
 
@@ -247,7 +265,9 @@ class Table:
 
     def __init__(self, columns: list[str], how: HowToRead) -> None:
         self.columns, self.how = columns, how
-        self.place = place = {OTHER_NAMES.get(name, name): at for at, name in enumerate(columns) if name}
+        told = [OTHER_NAMES.get(name, name) for name in columns]
+        check_columns(told, ())
+        self.place = place = {name: at for at, name in enumerate(told) if name}
         if not {"platform_post_id", "artifact_id"} & place.keys():
             check_columns(columns, ["platform_post_id"])
         check_columns(columns, ["observed_at"])
@@ -258,6 +278,13 @@ class Table:
         self.is_long = "metric_type" in place
         if self.is_long and not self.numbers:
             check_columns(columns, ["increase"])
+        if not self.is_long and not self.measures:
+            raise Invalid(f"The file has neither a column metric_type nor one called {', '.join(MetricType.values)}.")
+        if not self.is_long and len(self.measures) > 1 and "event_id" in place:
+            raise Invalid(
+                "One event_id cannot name the several measures of a row. Leave that column out, or write one measure in"
+                " each row, with the columns metric_type and increase."
+            )
         self.moments = _Remembered(lambda text: parse_moment(text, "observed_at"))
         self.artifacts = _Remembered(lambda text: _uuid(text, "artifact_id"))
 
@@ -319,11 +346,15 @@ class Table:
         """
         if b'"' in block or b"\0" in block or b"\n\n" in block or block.startswith(b"\n"):
             return None
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        if np.diff(ends, prepend=-1, append=len(block)).max() >= LONGEST_LINE:
+            return None
         if block.count(b"\r") != block.count(b"\r\n") or (b"\r\n\r\n" in block):
             return None
         try:
+            block.decode()  # also what stands in columns that nobody reads
             return self._columns(self._arrow(block), line)
-        except (pa.ArrowException, _Unusual):
+        except (UnicodeDecodeError, pa.ArrowException, _Unusual):
             return None
 
     def _arrow(self, block: bytes) -> dict[str, Any]:
@@ -332,7 +363,7 @@ class Table:
         numbers = self.numbers if self.is_long else self.measures
         types = dict.fromkeys(("platform", "platform_post_id", "artifact_id", "metric_type", "source"), few)
         types |= {"observed_at": pa.timestamp("us", "UTC"), "event_id": pa.string()}
-        types |= dict.fromkeys(numbers, pa.int64())
+        types |= dict.fromkeys(numbers, pa.string())  # Arrow's own numbers may be negative or hexadecimal
         wanted = [name for name in names if name in types]
         table = pacsv.read_csv(
             pa.BufferReader(block),
@@ -342,7 +373,8 @@ class Table:
                 column_types=types, include_columns=wanted, null_values=[""], strings_can_be_null=True
             ),
         )
-        return {name: table.column(name).combine_chunks() for name in wanted}
+        found = {name: table.column(name).combine_chunks() for name in wanted}
+        return found | {name: _numbers(found[name]) for name in numbers}
 
     def _columns(self, found: dict[str, Any], line: int) -> Columns:
         amount = len(found["observed_at"])
@@ -360,7 +392,7 @@ class Table:
             raise _Unusual
         rows = np.concatenate([rows for *_, rows in parts])
         instant = _whole(found["observed_at"].cast(pa.int64()))
-        columns = Columns(
+        return Columns(
             lines=line + 1 + rows,
             things=things,
             thing=thing[rows],
@@ -373,9 +405,6 @@ class Table:
             key=ids[rows],
             id_given=np.full(len(rows), id_given),
         )
-        if (columns.value < 0).any():
-            raise _Unusual
-        return columns
 
     def _told(self, found: dict[str, Any], amount: int) -> Iterator[tuple[Any, Any, bool, Any]]:
         """(measure of each row, numbers, whether they are totals, which rows have one)."""
@@ -429,6 +458,14 @@ def _texts(column: Any, amount: int, default: str) -> tuple[list[str], Any]:
     return texts + [default] * bool(column.null_count), places
 
 
+def _numbers(column: Any) -> Any:
+    """Digits, and nothing else, as whole numbers."""
+    digits = pc.and_(pc.string_is_ascii(column), pc.utf8_is_decimal(column))
+    if not pc.all(pc.and_(digits, pc.less_equal(pc.binary_length(column), 19)), min_count=0).as_py():
+        raise _Unusual
+    return column.cast(pa.int64())
+
+
 def _whole(column: Any) -> Any:
     return column.to_numpy(zero_copy_only=False)
 
@@ -441,9 +478,12 @@ def _ids(column: Any, amount: int) -> tuple[Any, bool]:
     if column.null_count or not pc.all(pc.equal(pc.binary_length(digits), 32)).as_py():
         raise _Unusual
     try:
-        return np.frombuffer(bytes.fromhex("".join(digits.to_pylist())), "V16"), True
+        ids = np.frombuffer(bytes.fromhex("".join(digits.to_pylist())), "V16")
     except ValueError:
         raise _Unusual from None
+    if len(ids) != amount:  # spaces inside
+        raise _Unusual
+    return ids, True
 
 
 def _uuid(text: str, column: str) -> UUID:
@@ -473,24 +513,39 @@ def _row(line: Line) -> Row:
 
 
 def _read_json(row: Row) -> Iterable[Measurement]:
-    found = measured(row.line, row.raw)
+    found = measured(row.line, row.cells[0].encode())
     if isinstance(found, Reject):
         raise Invalid(found.reason)
     return [found]
 
 
 def _text_rows(batch: pa.RecordBatch, first: int) -> list[Row]:
-    columns = [[_text(value) for value in column.to_pylist()] for column in batch.columns]
-    return [Row(first + at, list(cells), "", b"") for at, cells in enumerate(zip(*columns, strict=True))]
+    columns = [_column_of_texts(name.strip().lower(), batch.column(name)) for name in batch.schema.names]
+    rows = enumerate(zip(*columns, strict=True), first)
+    return [
+        Row(number, list(cells), "", ",".join(cells).replace("\n", " ").encode(errors="backslashreplace"))
+        for number, cells in rows
+    ]
 
 
-def _text(value: Any) -> str:
+def _column_of_texts(name: str, column: Any) -> list[str]:
     """As a CSV file has it: nothing for NULL, whole numbers without a point, ids as UUIDs."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)  # Spark and pandas write nanoseconds
+    is_id = OTHER_NAMES.get(name, name) in {"event_id", "artifact_id"}
+    return [_text(each, is_id) for each in column]
+
+
+def _text(scalar: Any, is_id: bool) -> str:
+    try:
+        value = scalar.as_py()
+    except (ValueError, OverflowError, UnicodeDecodeError):
+        return "unreadable"
     if value is None:
         return ""
-    if isinstance(value, bytes) and len(value) == 16:
-        return str(UUID(bytes=value))
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, bytes):
+        return str(UUID(bytes=value)) if is_id and len(value) == 16 else value.decode(errors="backslashreplace")
+    if isinstance(value, float | Decimal) and value == value // 1:
         return str(int(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
@@ -522,18 +577,11 @@ def _spooled(stream: BinaryIO) -> BinaryIO:
     return spool
 
 
-def _skip_line(stream: BinaryIO, hashed: Any) -> int:
-    """The rest of a line that is too long; returns its length."""
-    skipped = 0
-    while part := stream.readline(MB):
-        hashed.update(part)
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
-
-
-def _skip(stream: BinaryIO, amount: int, hashed: Any) -> None:
+def _skip(stream: BinaryIO, amount: int, hashed: Any) -> bytes:
+    """Read on by so much; returns the last byte."""
+    last = b""
     while amount > 0 and (part := stream.read(min(amount, MB))):
         hashed.update(part)
         amount -= len(part)
+        last = part[-1:]
+    return last

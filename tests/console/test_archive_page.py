@@ -55,10 +55,13 @@ def receipt(month: Month = MARCH, state: str = ArchiveState.DROPPED, **fields: A
     return made
 
 
-def ingest(name: str, **fields: Any) -> MetricIngest:
+def ingest(name: str, **fields: Any) -> None:
     counts = ["position", "line", "rejects_bytes", "row_count", "accepted", "duplicates", "corrections", "rejected"]
-    given = dict.fromkeys(counts, 0) | {"sha256": "0" * 64, "state": IngestState.DONE, "created_by": "ingest_metrics"}
-    return MetricIngest.objects.create(name=name, head_sha256=f"{hash(name):064x}"[-64:], **(given | fields))
+    given = dict.fromkeys(counts, 0) | {"sha256": "0" * 64, "created_by": "ingest_metrics"} | fields
+    ended = given.pop("state", IngestState.DONE)
+    given |= {"head_sha256": f"{hash(name):064x}"[-64:], "state": IngestState.RUNNING}  # as every ingest begins
+    begun = MetricIngest.objects.create(name=name, **given)
+    MetricIngest.objects.filter(pk=begun.pk).update(state=ended)
 
 
 def drawn(leaves: dict[Month, Leaf], *receipts: MetricArchive) -> Line:

@@ -126,6 +126,18 @@ def test_the_audit_log_leaves_the_same_way(post: PublishRecord, store: Path) -> 
     assert found["campaign_id"].null_count == 150
 
 
+def test_texts_may_contain_what_stands_between_them_on_the_way(post: PublishRecord) -> None:
+    fill(post, 12_000)  # several pieces: the first ones do not contain it
+    statement, given = late_row(post)
+    marked = statement.replace("'ቡና “'", "(ARRAY['', chr(31), 'a' || chr(31) || chr(31)])[1 + n %% 3]")
+    with owner() as connection:
+        connection.execute(marked, given | {"rows": 12_000})
+    before = dump("metric_event")
+    assert archive().row_count == 24_000
+    restore_month(table=EVENTS, month=OLD, actor=ACTOR, attached=True)
+    assert dump("metric_event") == before
+
+
 # --- Which months ----------------------------------------------------------------------------------------------------
 
 

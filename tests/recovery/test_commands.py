@@ -20,6 +20,11 @@ COMMANDS = [
     ["rotate_partitions"],
     ADOPT,
     ["ingest_metrics", EXCERPT, "--platform", "youtube", "--cumulative"],
+    ["check_rollups"],
+    ["archive_metrics"],
+    ["restore_metrics", "--month", "2020-01"],
+    ["verify_archives"],
+    ["query_archive", "SELECT 1"],
 ]
 NAMES = [command[0] for command in COMMANDS]
 

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, ProgrammingError
 
 from audit.context import Actor
-from audit.errors import Refused, sqlstate
-from metrics.management.showing import month
+from metrics.management.showing import in_sentences, month
 from metrics.partitions import Month
 from metrics.services.rollup_repair import check
 from metrics.services.rollups import SHOWN, Checked, months_to_check
 from metrics.services.running_totals import Shortfall, counters_too_high
 
 ACTOR = Actor.system("check_rollups")
-NOT_ALLOWED = "42501"  # SQLSTATE
+OWNED = "Only the owner of the schema may mend sums."
 
 
 class Command(BaseCommand):
@@ -35,17 +33,13 @@ class Command(BaseCommand):
         self.as_json = options["json"]
         found: list[Checked] = []
         everything = not options["month"] and not options["since"]
-        try:
+        with in_sentences(OWNED):
             for checked in check(_months(options), repair_as=ACTOR if options["repair"] else None):
                 found.append(checked)
                 if not self.as_json:
                     self._say(checked)
             # Running totals are of no month: only all of them together can be compared.
             amount, shortfalls = counters_too_high() if everything else (0, [])
-        except Refused as refusal:
-            raise CommandError(refusal.sentence) from None
-        except DatabaseError as error:
-            raise CommandError(_in_words(error)) from None
         self._end(found, amount, shortfalls)
 
     def _say(self, checked: Checked) -> None:
@@ -127,13 +121,3 @@ def _plain(measures: dict[str, Any] | None) -> dict[str, Any] | None:
     if measures is None:
         return None
     return {**measures, "last_observed_at": measures["last_observed_at"].isoformat()}
-
-
-def _in_words(error: DatabaseError) -> str:
-    said = str(error).splitlines()[0]
-    if isinstance(error, ProgrammingError) and sqlstate(error) == NOT_ALLOWED:
-        return (
-            "Only the owner of the schema may mend sums. Set MIGRATOR_DATABASE_URL to a login that owns it. "
-            f"PostgreSQL says: {said}"
-        )
-    return f"The database did not answer: {said}"

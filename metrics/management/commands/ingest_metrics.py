@@ -1,6 +1,7 @@
 """`ingest_metrics FILE`: measurements of a file or of standard input become metric events."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ class Command(BaseCommand):
             cumulative=options["cumulative"],
         )
         rejects_path = options["rejects"] or (path.with_name(f"{path.name}.rejects.csv") if path.is_file() else None)
+        if rejects_path and rejects_path.exists() and path.exists() and rejects_path.samefile(path):
+            raise CommandError(f"{path} is the file itself; rejects need another (--rejects).")
         told = 0
         try:
             with _opened(name) as stream, Progress("ingesting", stream) as progress:
@@ -65,7 +68,7 @@ class Command(BaseCommand):
 
                 counted = ingest_input(
                     stream=stream,
-                    name=name,
+                    name=os.fsencode(name).decode(errors="backslashreplace"),
                     how=how,
                     actor=ACTOR,
                     rejects=Rejects(rejects_path, tell),

@@ -10,7 +10,6 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
 
 from audit import exact_json
 from audit.errors import Refused
@@ -41,8 +40,6 @@ class Command(BaseCommand):
             sys.exit(1)
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
-        except DatabaseError as error:
-            raise CommandError(f"The database did not answer: {str(error).splitlines()[0]}") from None
 
 
 def _rows(answer: pa.RecordBatchReader) -> Rows:
