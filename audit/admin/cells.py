@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from audit import exact_json
 
-LONGEST = 12_000  # characters of HTML that one value becomes on a page
+LONGEST = 10_000  # characters of HTML that one value becomes on a page
 EMPTY = "–"
 STEPS = [(60, "s", 1), (3600, "min", 60), (86_400, "h", 3600), (86_400 * 45, "d", 86_400)]
 COLOURS = {"neutral", "good", "info", "warn", "bad"}
