@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from audit.admin.cells import admin_url
 from audit.admin.entries import Entry, read
+from audit.base import called
 from audit.choices import EntityType
 from audit.context import Actor
 from audit.errors import Refused
@@ -255,7 +256,7 @@ def reading(request: HttpRequest, post: PublishRecord) -> dict[str, Any]:
     labels = {"settle": "Settle", **{name: verb.label for name, verb in VERBS.items()}}
     held = reasons_of_holds([post], request.user)
     return {
-        "heading": f"“{post.artifact.task}” on {post.platform}",
+        "heading": f"“{post.artifact.task}” on {called(post.platform)}",
         "standing": standing(post, SystemControl.objects.get(), held.get(post.pk, "")),
         "verbs": [(name, labels[name]) for name in possible(post)] if may else [],
         "address": post_url(post.platform, post.platform_post_id) if post.platform_post_id else "",

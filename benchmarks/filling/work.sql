@@ -160,6 +160,18 @@ SELECT filling.id(min(observed), min(n), 'rollup' || metric), date_trunc('hour',
        artifact_id, agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
 FROM measured GROUP BY date_trunc('hour', observed, 'UTC'), campaign_id, artifact_id, agent_id, platform, metric;
 
+INSERT INTO metric_rollup_daily (metric_rollup_daily_id, bucket, campaign_id, content_id, agent_id, platform,
+                                 metric_type, sum, count, max, last_observed_at, updated_at)
+SELECT filling.id(min(observed), min(n), 'daily' || metric), date_trunc('day', observed, 'UTC'), campaign_id,
+       artifact_id, agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
+FROM measured GROUP BY date_trunc('day', observed, 'UTC'), campaign_id, artifact_id, agent_id, platform, metric;
+
+INSERT INTO metric_rollup_campaign (metric_rollup_campaign_id, bucket, campaign_id, agent_id, platform, metric_type,
+                                    sum, count, max, last_observed_at, updated_at)
+SELECT filling.id(min(observed), min(n), 'campaign' || metric), date_trunc('day', observed, 'UTC'), campaign_id,
+       agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
+FROM measured GROUP BY date_trunc('day', observed, 'UTC'), campaign_id, agent_id, platform, metric;
+
 INSERT INTO metric_counter (metric_counter_id, publish_id, metric_type, source, highest_total, last_total,
                             last_observed_at, updated_at)
 SELECT filling.id(min(observed), min(n), 'counter' || metric), publish_id, metric, 'collector', sum(value), sum(value),
