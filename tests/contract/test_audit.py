@@ -160,7 +160,7 @@ def test_an_update_leaves_one_audit_row(connect: Connect, role: str, table: str)
     check(sql, log.only(), table, row, "update", redacted(table, changes))
 
 
-@pytest.mark.parametrize("table", sorted(set(spec.MACHINES)))
+@pytest.mark.parametrize("table", sorted(set(spec.MACHINES) & spec.AUDITED_TABLES))
 def test_every_status_change_leaves_one_audit_row(owner: Sql, table: str) -> None:
     machine = spec.MACHINES[table]
     state = max(machine.legal, key=lambda each: len(machine.way_to(each)))

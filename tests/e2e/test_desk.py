@@ -26,6 +26,7 @@ def page_of(item: ReviewItem) -> str:
 
 def heading(page: Any, title: str) -> None:
     page.get_by_role("heading", name=title, level=2).wait_for()
+    page.wait_for_load_state()  # only then do the keys do something
 
 
 def work(amount: int) -> list[ReviewItem]:

@@ -180,8 +180,10 @@ class Proof:
         traces = defaultdict(list)
         for row in self.rows(TRACES_OF_POSTS):
             traces[row["publish_id"]].append(row)
+        measured = {row["content_id"] for row in self.rows("SELECT DISTINCT content_id FROM metric_event")}
         for publish_id, rows in traces.items():
             it_is_complete(Trace(rows), str(publish_id), rows[0])
+            assert str(rows[0]["artifact_id"]) in set(map(str, measured)), f"Nobody measured {publish_id}."
 
     def the_log_tells_it_all(self) -> None:
         """Every change begins where the one before it ended, and the last one tells what is there now."""
@@ -244,4 +246,3 @@ def it_is_complete(trace: Trace, publish_id: str, of: dict[str, Any]) -> None:
         whole = [*way, trace.last("publish_record", publish_id, "publish")]
         assert whole == sorted(whole), (publish_id, whole)
     assert of["attempt"] or queued < approved
-    assert trace.of("metric_event", "content_id", artifact_id), f"Nobody measured {publish_id}."
