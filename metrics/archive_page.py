@@ -11,10 +11,10 @@ from django.utils.text import capfirst
 
 from audit.admin.cells import duration
 from audit.admin.charts import short
-from metrics.choices import ArchiveState, IngestState
-from metrics.management.commands.archive_metrics import GRACE
+from metrics.choices import UNFINISHED, ArchiveState, IngestState
 from metrics.models import MetricArchive, MetricIngest
 from metrics.partitions import TABLES, Month, PartitionedTable, months, months_to_archive, this_month
+from metrics.services.archive_receipts import due
 from metrics.services.whereabouts import IN_FILES
 
 RECEIPTS, INPUTS = 24, 20  # that the page shows; the lists have the others
@@ -143,15 +143,9 @@ def _line(
 def _due(
     table: PartitionedTable, leaves: Mapping[Month, Leaf], receipts: Mapping[Month, MetricArchive], now: datetime
 ) -> list[Month]:
-    """As `archive_metrics --dry-run` says it: what was begun, and what is old; not what was just brought back."""
-    begun = {month for month, receipt in receipts.items() if receipt.state in LEAVING | {ArchiveState.DETACHED}}
-    wanted = {
-        month
-        for month, receipt in receipts.items()
-        if receipt.state == ArchiveState.RESTORED and receipt.updated_at > now - GRACE
-    }
+    """As `archive_metrics --dry-run` says it."""
     old = months_to_archive(table, table.retention_days) if table.retention_days else []
-    return sorted(begun | {month for month in old if month in leaves and not leaves[month].is_empty} - wanted)
+    return due(receipts.values(), [month for month in old if month in leaves and not leaves[month].is_empty], now)
 
 
 def _next_due(table: PartitionedTable, leaves: Mapping[Month, Leaf], now: datetime) -> tuple[Month, datetime] | None:
@@ -227,7 +221,7 @@ def _told(found: Sequence[Month]) -> str:
 
 
 def stuck(receipt: MetricArchive, now: datetime) -> bool:
-    return receipt.state in LEAVING | {ArchiveState.DETACHED} and now - receipt.updated_at > STUCK_AFTER
+    return receipt.state in UNFINISHED and now - receipt.updated_at > STUCK_AFTER
 
 
 def receipts(known: Known, now: datetime) -> tuple[list[Receipt], int]:

@@ -29,6 +29,8 @@ class ArchiveState(TextChoices):
     RESTORED = "restored", "restored"
 
 
+# Begun and not at its end: the rows are in PostgreSQL still, or in a table beside.
+UNFINISHED = {ArchiveState.EXPORTING, ArchiveState.VERIFIED, ArchiveState.DETACHED}
 ARCHIVE_INITIAL = {ArchiveState.EXPORTING}
 ARCHIVE_TRANSITIONS = {
     ArchiveState.EXPORTING: {ArchiveState.VERIFIED},

@@ -12,11 +12,10 @@ from accounts.services.notifications import Notice
 from audit.admin.cells import admin_url
 from audit.models import CronJob
 from campaigns.services.control import SYSTEM_PERMISSION
-from metrics.choices import ArchiveState
+from metrics.choices import UNFINISHED
 from metrics.models import MetricArchive
 
 JOBS = ("archive_metrics", "rotate_partitions", "verify_archives")
-ON_ITS_WAY = (ArchiveState.EXPORTING, ArchiveState.VERIFIED, ArchiveState.DETACHED)
 MOST = 20  # notices of archives that are not whole
 STUCK_AFTER = timedelta(hours=3)  # longer than any step of a month takes
 
@@ -55,7 +54,7 @@ def _failed(job: CronJob) -> Notice:
 
 def _stuck(now: datetime) -> list[Notice]:
     """One notice for all of them: they are months, and never many."""
-    late = {"state__in": ON_ITS_WAY, "updated_at__lt": now - STUCK_AFTER}
+    late = {"state__in": UNFINISHED, "updated_at__lt": now - STUCK_AFTER}
     months = list(MetricArchive.objects.filter(**late).order_by("updated_at"))
     if not months:
         return []

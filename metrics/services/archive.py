@@ -28,10 +28,6 @@ from metrics.services.watching import SILENT, Watch
 EXPORTS = 3  # tries, where a file turns out not to be the table
 
 
-class Busy(Conflict):
-    """Somebody else works on this month."""
-
-
 class Changed(Exception):
     """The month is no longer what was exported."""
 
@@ -44,9 +40,7 @@ def archive_month(
     Raises Busy, Conflict (a lock, or a month that is not what it should be) and StoreProblem. A month that was closed
     stays closed then, with all of its rows in PostgreSQL, and the next run goes on.
     """
-    with acting(actor), working_on(table, month) as busy:
-        if busy is not None:
-            raise Busy(f"Process {busy} of PostgreSQL already works on {table.name} {month}.")
+    with acting(actor), working_on(table, month):
         return _Archiving(table, month, watch, patience, str(actor.id)).go()
 
 

@@ -4,19 +4,21 @@ Both live on the migrator's connection: a change of a receipt commits together w
 written as the application, so that the log has its one row of who did it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import OperationalError, connections, transaction
 
 from audit.errors import Conflict
 from audit.triggers import APP_ROLE
-from metrics.choices import ArchiveState
+from metrics.choices import UNFINISHED, ArchiveState
 from metrics.models import MetricArchive
 from metrics.partitions import Month, PartitionedTable
 
 USING = "migrator"
+GRACE = timedelta(days=7)  # for which a month that was restored stays, unless it is named
 LOCK = "hashtext('gatehouse.archive'), hashtext(%s)"
 _IS_IT = (
     "locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -24,9 +26,24 @@ _IS_IT = (
 )
 
 
+def due(receipts: Iterable[MetricArchive], old: Iterable[Month], now: datetime) -> list[Month]:
+    """Which months of a table leave next: what was begun, and what is old; not what was just brought back."""
+    begun, wanted_back = set(), set()
+    for receipt in receipts:
+        if receipt.state in UNFINISHED:
+            begun.add(Month.of(receipt.range_start))
+        elif receipt.state == ArchiveState.RESTORED and receipt.updated_at > now - GRACE:
+            wanted_back.add(Month.of(receipt.range_start))
+    return sorted(begun | (set(old) - wanted_back))
+
+
+class Busy(Conflict):
+    """Somebody else works on this month."""
+
+
 @contextmanager
-def working_on(table: PartitionedTable, month: Month) -> Iterator[int | None]:
-    """Nobody else archives, restores or drops this month inside; yields None, or the process that already does.
+def working_on(table: PartitionedTable, month: Month) -> Iterator[None]:
+    """Nobody else archives, restores or drops this month inside. Raises Busy where somebody already does.
 
     The session holds the lock, so a process that is killed gives it back with its connection.
     """
@@ -34,10 +51,10 @@ def working_on(table: PartitionedTable, month: Month) -> Iterator[int | None]:
     with connections[USING].cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({LOCK})", [key])
         if cursor.fetchone() != (True,):
-            yield _holder(cursor, key) or 0
-            return
+            holder = _holder(cursor, key) or 0
+            raise Busy(f"Process {holder} of PostgreSQL already works on {table.name} {month}.")
     try:
-        yield None
+        yield
     finally:
         if connections[USING].is_usable():
             with connections[USING].cursor() as cursor:

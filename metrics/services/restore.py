@@ -15,11 +15,10 @@ from psycopg import sql
 
 from audit.context import Actor, acting
 from audit.errors import Conflict
-from metrics.choices import ArchiveState
+from metrics.choices import UNFINISHED, ArchiveState
 from metrics.models import MetricArchive
 from metrics.partitions import Month, PartitionedTable, attach
 from metrics.patience import PATIENCE, patiently
-from metrics.services.archive import Busy
 from metrics.services.archive_batches import adbc_connection
 from metrics.services.archive_columns import Column, columns_of_table, different, fingerprint, for_copy
 from metrics.services.archive_files import batches_of_file, checks_of_table
@@ -28,7 +27,6 @@ from metrics.services.archive_store import FileProblem, Store, columns_of, files
 from metrics.services.watching import SILENT, Watch
 
 MEMORY = "256MB"  # of PostgreSQL's, while it builds an index
-IN_POSTGRESQL = {ArchiveState.EXPORTING, ArchiveState.VERIFIED, ArchiveState.DETACHED}
 INDEX = re.compile(r"^CREATE (UNIQUE )?INDEX .+? ON (?:ONLY )?\S+ USING ")
 
 
@@ -46,9 +44,7 @@ def restore_month(
     Raises Conflict where it never left, where a lock was in the way or the rows are not those of the receipt, and
     FileProblem where a file is not what it was. Nothing has changed then.
     """
-    with acting(actor), working_on(table, month) as busy:
-        if busy is not None:
-            raise Busy(f"Process {busy} of PostgreSQL already works on {table.name} {month}.")
+    with acting(actor), working_on(table, month):
         return _Restoring(table, month, watch, patience).go(attached)
 
 
@@ -56,9 +52,7 @@ def drop_restored(
     *, table: PartitionedTable, month: Month, actor: Actor, watch: Watch = SILENT, patience: float = PATIENCE
 ) -> str:
     """Remove the table beside; its rows are in the files. Returns its name."""
-    with acting(actor), working_on(table, month) as busy:
-        if busy is not None:
-            raise Busy(f"Process {busy} of PostgreSQL already works on {table.name} {month}.")
+    with acting(actor), working_on(table, month):
         return _Restoring(table, month, watch, patience).drop()
 
 
@@ -72,7 +66,7 @@ class _Restoring:
         receipt = receipt_of(self.table, self.month)
         if receipt is None:
             raise Conflict(f"{self.name} was never archived.")
-        if receipt.state in IN_POSTGRESQL:
+        if receipt.state in UNFINISHED:
             raise Conflict(
                 f"{self.name} has not left PostgreSQL: its archive is {receipt.get_state_display()}. "
                 "Run archive_metrics to its end first."

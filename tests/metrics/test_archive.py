@@ -24,7 +24,8 @@ from metrics.choices import ArchiveState
 from metrics.models import MetricArchive, MetricRollup
 from metrics.partitions import AUDIT, EVENTS, TABLES, Month, PartitionedTable, make, this_month
 from metrics.services import Measurement, append_events
-from metrics.services.archive import Busy, archive_month
+from metrics.services.archive import archive_month
+from metrics.services.archive_receipts import Busy
 from metrics.services.archive_store import StoreProblem, columns_of, files_of
 from metrics.services.restore import restore_month
 from metrics.services.watching import SILENT, Watch

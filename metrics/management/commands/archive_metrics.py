@@ -1,6 +1,6 @@
 """`archive_metrics`: months older than their retention leave PostgreSQL for the archive. For cron, once a day."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -9,16 +9,15 @@ from django.db import DatabaseError
 from audit.context import Actor
 from audit.errors import Refused
 from audit.heartbeat import heartbeat
-from metrics.choices import ArchiveState
 from metrics.management.showing import Showing, add_which, in_sentences, month, sentence_of, tables
 from metrics.models import MetricArchive
 from metrics.partitions import Month, PartitionedTable, leaves, months_to_archive
-from metrics.services.archive import Busy, archive_month, estimated_rows, has_rows
+from metrics.services.archive import archive_month, estimated_rows, has_rows
+from metrics.services.archive_receipts import Busy, due
 from metrics.services.archive_store import StoreProblem
 
 ACTOR = Actor.system("archive_metrics")
 USING = "migrator"
-GRACE = timedelta(days=7)  # for which a month that was restored stays, unless it is named
 
 
 class Command(BaseCommand):
@@ -80,9 +79,9 @@ class Command(BaseCommand):
         return [(table, each) for table in tables(options["table"]) for each in self._months(table, named, options)]
 
     def _months(self, table: PartitionedTable, named: Month | None, options: dict[str, Any]) -> list[Month]:
-        receipts = MetricArchive.objects.using(USING).filter(table_name=table.name)
-        begun = receipts.exclude(state__in=[ArchiveState.DROPPED, ArchiveState.RESTORED])
-        unfinished = {Month.of(start) for start in begun.values_list("range_start", flat=True)}
+        now = datetime.now(UTC)
+        receipts = list(MetricArchive.objects.using(USING).filter(table_name=table.name))
+        unfinished = due(receipts, [], now)
         if named:
             # A table whose months stay for ever gives one away only where it is named.
             meant = table.retention_days or options["table"]
@@ -93,11 +92,9 @@ class Command(BaseCommand):
             )
         days = table.retention_days if options["older_than"] is None else options["older_than"]
         if not days and not (options["older_than"] is not None and options["table"]):
-            return sorted(unfinished)
-        kept = receipts.filter(state=ArchiveState.RESTORED, updated_at__gt=datetime.now(UTC) - GRACE)
-        wanted_back = {Month.of(start) for start in kept.values_list("range_start", flat=True)}
+            return unfinished
         old = [each for each in months_to_archive(table, days, using=USING) if has_rows(table, each)]
-        return sorted(unfinished | (set(old) - wanted_back))
+        return due(receipts, old, now)
 
     def _none(self, table: PartitionedTable, named: Month, sure: bool) -> list[Month]:
         archived = MetricArchive.objects.using(USING).filter(table_name=table.name, range_start=named.start).exists()
