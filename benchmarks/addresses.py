@@ -18,7 +18,7 @@ from campaigns.choices import CampaignStatus, TaskStatus
 from campaigns.models import Campaign, Task
 from content.choices import Hold, PublishStatus, ReviewItemStatus
 from content.models import Artifact, PublishRecord, ReviewItem
-from metrics.models import MetricEvent, MetricRollup
+from metrics.models import MetricEvent
 
 # How lists are asked for: narrowed, searched, sorted. By model; those that are read the most, and those that are large.
 ASKED: dict[str, list[dict[str, Any]]] = {
@@ -30,11 +30,10 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "content.publishrecord": [{"q": "coffee"}, {"status__exact": "failed"}, {"hold": "outcome_unknown"}],
     "content.videoasset": [{"q": "coffee"}, {"status__exact": "ready"}],
     "metrics.metricevent": [{"q": "coffee"}, {"metric_type__exact": "likes"}],
-    "metrics.metricrollup": [{"q": "coffee"}, {"metric_type__exact": "likes"}],
     "metrics.metriccounter": [{"q": "coffee"}],
     "audit.auditlog": [{"q": "writer-1"}, {"severity__exact": "warning"}, {"entity_type__exact": "campaign"}],
 }
-OF_CAMPAIGNS = {Task, Artifact, ReviewItem, PublishRecord, MetricEvent, MetricRollup}
+OF_CAMPAIGNS = {Task, Artifact, ReviewItem, PublishRecord, MetricEvent}
 
 
 def addresses(person: User) -> Iterator[tuple[str, str]]:

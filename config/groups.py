@@ -15,7 +15,7 @@ WORK = [
         "agents": ["agent"],
         "campaigns": ["campaign", "task", "systemcontrol"],
         "content": ["artifact", "videoasset", "reviewdecision", "reviewitem", "publishrecord"],
-        "metrics": ["metricevent", "metricrollup", "metriccounter", "metriccorrection", "metricarchive"],
+        "metrics": ["metricevent", "metriccounter", "metriccorrection", "metricarchive"],
         "audit": ["auditlog"],
     }.items()
     for model in models

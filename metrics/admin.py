@@ -14,7 +14,7 @@ from campaigns.filters import CampaignFilter, PlatformFilter
 from campaigns.models import Campaign
 from content.models import Artifact, PublishRecord
 from metrics.choices import ArchiveState
-from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent, MetricRollup
+from metrics.models import MetricArchive, MetricCorrection, MetricCounter, MetricEvent
 
 ARCHIVE_COLOUR = {
     ArchiveState.EXPORTING: "warn",
@@ -83,26 +83,6 @@ class MetricEventAdmin(KeysetAdmin[MetricEvent]):
         return cells.code(event.event_id, 8)
 
 
-@admin.register(MetricRollup)
-class MetricRollupAdmin(ReadOnlyAdmin[MetricRollup]):
-    empty_because = "Gatehouse makes them of the metric events, hour by hour."
-    list_display = [
-        columns.column("bucket", "hour", lambda hour: cells.exact(hour.bucket), "bucket"),
-        columns.link("campaign"),
-        "platform",
-        "metric_type",
-        columns.number("sum"),
-        columns.number("count", "events"),
-        columns.number("max", "largest"),
-        columns.link("content"),
-    ]
-    list_select_related = ["campaign", "content__task", "agent"]
-    list_filter = ["metric_type", PlatformFilter, CampaignFilter]
-    search_fields = ["campaign__name", "agent__agent_id", "=content__publish_records__platform_post_id"]
-    search_help_text = "Campaign, agent or post id"
-    ordering = ["-bucket", "metric_rollup_id"]
-
-
 @admin.register(MetricCounter)
 class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
     empty_because = "They appear here when totals are ingested, one for each post and metric."
@@ -111,6 +91,7 @@ class MetricCounterAdmin(ReadOnlyAdmin[MetricCounter]):
         "metric_type",
         columns.number("highest_total"),
         columns.number("last_total"),
+        columns.number("first_total"),
         "source",
         columns.when("last_observed_at", "last observed"),
     ]

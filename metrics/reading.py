@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Max, Min, Q, QuerySet, Sum
+from django.db.models import Max, Min, Sum
 
 from content.choices import PublishStatus
 from content.models import Artifact, PublishRecord
@@ -22,7 +22,7 @@ Scope = dict[str, Any]  # columns of a table of sums, and the one value that eac
 NONE, MOST = UUID(int=0), UUID(int=2**128 - 1)
 PARTS = 10  # of a breakdown; the others are counted
 PAGE = 1000  # contents of a file that are read at once
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Point:
     measure: str
     bucket: datetime
     total: int
-    newest: datetime
+    compared: int  # of it, what is compared
+    newest: datetime | None
 
 
 @dataclass(frozen=True)
@@ -82,38 +83,58 @@ def table(scope: Scope, by_hour: bool, *, contents: bool = False) -> Any:
     return MetricRollupDaily if contents or "content_id" in scope else MetricRollupCampaign
 
 
+# A total that a source reports of a post for the first time is all that had gathered before anybody looked. It counts,
+# at the moment of that look, and is left out of what is compared.
+SUMS = """
+    WITH first AS (
+        SELECT k.metric_type, date_bin(%(step)s, k.first_observed_at, 'epoch') AS bucket,
+               p.artifact_id AS content_id, p.campaign_id, t.agent_id, p.platform, k.first_total AS total
+        FROM metric_counter k JOIN publish_record p USING (publish_id)
+        JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)
+        WHERE k.first_observed_at >= %(before)s AND k.first_observed_at < %(end)s
+    ), summed AS (
+        SELECT metric_type, bucket, {columns}, sum, sum AS compared, last_observed_at FROM {table}
+        WHERE bucket >= %(before)s AND bucket < %(end)s AND metric_type = ANY (%(measures)s){scope}
+        UNION ALL
+        SELECT metric_type, bucket, {columns}, 0, -total, NULL FROM first
+        WHERE metric_type = ANY (%(measures)s){scope}
+    )
+"""
+
+
 def points(scope: Scope, span: Span) -> list[Point]:
     """The sums of every measure by the hour or the day, from the period before on."""
-    rows: QuerySet[Any] = table(scope, span.by_hour).objects.filter(
-        metric_type__in=MetricType.values, bucket__gte=span.before, bucket__lt=span.end, **scope
-    )
-    found = rows.order_by().values_list("metric_type", "bucket")
+    sql = f"""{_sums(scope, span)}
+        SELECT metric_type, bucket, sum(sum), sum(compared), max(last_observed_at) FROM summed GROUP BY 1, 2
+    """
     return [
-        Point(measure, bucket, int(total), newest)
-        for measure, bucket, total, newest in found.annotate(total=Sum("sum"), newest=Max("last_observed_at"))
+        Point(measure, bucket, int(total), int(compared), newest)
+        for measure, bucket, total, compared, newest in _rows(sql, scope, span, measures=MetricType.values)
     ]
+
+
+COMPARED = """
+    COALESCE(sum(compared) FILTER (WHERE bucket >= %(start)s AND bucket < %(over)s), 0),
+    COALESCE(sum(compared) FILTER (WHERE bucket < %(before_over)s), 0)
+"""
 
 
 def parts(scope: Scope, span: Span, told_apart: Sequence[str]) -> list[Part]:
     """The largest of each column, all of them from one reading."""
     columns = ", ".join(told_apart)
     total = "COALESCE(sum(sum) FILTER (WHERE bucket >= %(start)s), 0)"
-    sql = f"""
+    sql = f"""{_sums(scope, span)}
         SELECT * FROM (
-            SELECT GROUPING({columns}) AS grouping, {columns}, {total} AS total,
-                   COALESCE(sum(sum) FILTER (WHERE bucket >= %(start)s AND bucket < %(over)s), 0),
-                   COALESCE(sum(sum) FILTER (WHERE bucket < %(before_over)s), 0),
+            SELECT GROUPING({columns}) AS grouping, {columns}, {total} AS total, {COMPARED},
                    count(*) OVER part, row_number() OVER (part ORDER BY {total} DESC, {columns}) AS place
-            FROM {table(scope, span.by_hour)._meta.db_table}
-            WHERE metric_type = %(measure)s AND bucket >= %(before)s AND bucket < %(end)s{_and(scope)}
-            GROUP BY GROUPING SETS ({", ".join(f"({column})" for column in told_apart)})
+            FROM summed GROUP BY GROUPING SETS ({", ".join(f"({column})" for column in told_apart)})
             WINDOW part AS (PARTITION BY GROUPING({columns}))
         ) found WHERE place <= {PARTS} ORDER BY grouping DESC, place
     """
     width = len(told_apart)
     which = {2**width - 1 - 2 ** (width - 1 - place): place for place in range(width)}
     found = []
-    for grouping, *row in _rows(sql, scope, span):
+    for grouping, *row in _rows(sql, scope, span, measures=[span.measure]):
         place = which[grouping]
         sums = Compared(*map(int, row[width : width + 3]))
         found.append(Part(told_apart[place], row[place], sums, row[width + 3]))
@@ -194,16 +215,12 @@ def all_contents(scope: Scope, span: Span) -> Iterator[list[Listed]]:
 
 def compared(scope: Scope, span: Span, contents: Sequence[UUID]) -> dict[UUID, Compared]:
     """Of each content, its sum and what it is compared with."""
-    rows: QuerySet[Any] = table(scope, span.by_hour, contents=True).objects.filter(
-        content__in=contents, metric_type=span.measure, bucket__gte=span.before, bucket__lt=span.end, **scope
-    )
-    found = rows.order_by().values_list("content_id")
-    told = found.annotate(
-        total=Sum("sum", filter=Q(bucket__gte=span.start), default=0),
-        now=Sum("sum", filter=Q(bucket__gte=span.start, bucket__lt=span.over), default=0),
-        before=Sum("sum", filter=Q(bucket__lt=span.before_over), default=0),
-    )
-    return {key: Compared(int(total), int(now), int(before)) for key, total, now, before in told}
+    sql = f"""{_sums(scope, span, " AND content_id = ANY (%(contents)s)", contents=True)}
+        SELECT content_id, COALESCE(sum(sum) FILTER (WHERE bucket >= %(start)s), 0), {COMPARED}
+        FROM summed GROUP BY 1
+    """
+    found = _rows(sql, scope, span, measures=[span.measure], contents=list(contents))
+    return {key: Compared(int(total), int(now), int(before)) for key, total, now, before in found}
 
 
 def named(contents: Sequence[UUID]) -> dict[UUID, Artifact]:
@@ -227,6 +244,21 @@ def corrections_of(content: UUID, most: int) -> list[MetricCorrection]:
     """The totals of its posts that fell, newest first."""
     rows = MetricCorrection.objects.filter(publish__artifact=content).select_related("publish")
     return list(rows.order_by("-observed_at", "-pk")[:most])
+
+
+def newest_observed() -> datetime | None:
+    """When anything was last observed, of what is here; from the last day of each measure."""
+    sql = """
+        SELECT max(r.newest) FROM unnest(%(measures)s::text[]) k(measure) CROSS JOIN LATERAL (
+            SELECT max(last_observed_at) AS newest FROM metric_rollup_campaign c
+            WHERE c.metric_type = k.measure AND c.bucket = (
+                SELECT max(bucket) FROM metric_rollup_campaign WHERE metric_type = k.measure)
+        ) r
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"measures": MetricType.values})
+        found: datetime | None = cursor.fetchone()[0]
+    return found
 
 
 @dataclass(frozen=True)
@@ -256,6 +288,16 @@ def measured_on(trace_id: str) -> Measured | None:
     return Measured(first, max(last for *_, last in found), list(sums.items()))
 
 
+def _sums(scope: Scope, span: Span, more: str = "", *, contents: bool = False) -> str:
+    model = table(scope, span.by_hour, contents=contents)
+    columns = ("content_id", "campaign_id", "agent_id", "platform")
+    return SUMS.format(
+        table=model._meta.db_table,
+        columns=", ".join(columns if model is not MetricRollupCampaign else columns[1:]),
+        scope=_and(scope) + more,
+    )
+
+
 def _contents(scope: Scope, span: Span) -> str:
     joins = [PUBLISHED[column] for column in scope]
     return CONTENTS.format(
@@ -272,6 +314,7 @@ def _and(scope: Scope) -> str:
 
 def _rows(sql: str, scope: Scope, span: Span, **more: Any) -> list[tuple[Any, ...]]:
     given = {name: getattr(span, name) for name in ("measure", "start", "end", "before", "over", "before_over")}
+    given["step"] = HOUR if span.by_hour else DAY
     with connection.cursor() as cursor:
         cursor.execute(sql, {**given, "published": PublishStatus.PUBLISHED, **scope, **more})
         return list(cursor.fetchall())

@@ -26,7 +26,8 @@ def _rollup(table: str, columns: str, key: str, source: str) -> str:
                 INSERT INTO {table} AS r ({columns}, {MEASURES})
                 SELECT {columns}, {MEASURES} FROM {source} ORDER BY {key}
                 ON CONFLICT ({key}) DO UPDATE
-                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, {LARGEST}), count = r.count + EXCLUDED.count,
+                SET sum = CASE WHEN r.sum < {LARGEST} - EXCLUDED.sum THEN r.sum + EXCLUDED.sum ELSE {LARGEST} END,
+                    count = r.count + EXCLUDED.count,
                     max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),
                     last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)"""
 
@@ -50,7 +51,7 @@ CAMPAIGNS = _rollup(
     "campaigns",
 )
 SUMMED = (
-    f"LEAST(sum(sum), {LARGEST}) AS sum, sum(count) AS count, max(max) AS max,"
+    f"LEAST(sum(sum), {LARGEST})::bigint AS sum, sum(count)::bigint AS count, max(max) AS max,"
     " max(last_observed_at) AS last_observed_at"
 )
 
@@ -108,7 +109,8 @@ class Arrived(DefinerGuard):
             WITH hours AS MATERIALIZED (
                 SELECT date_bin('1 hour', observed_at, 'epoch') AS bucket,
                        campaign_id, content_id, agent_id, platform, metric_type,
-                       LEAST(sum(metric_value), {LARGEST}) AS sum, count(*) AS count, max(metric_value) AS max,
+                       LEAST(sum(metric_value), {LARGEST})::bigint AS sum, count(*) AS count,
+                       max(metric_value) AS max,
                        max(observed_at) AS last_observed_at
                 FROM new_rows GROUP BY 1, 2, 3, 4, 5, 6
             ), days AS MATERIALIZED (

@@ -25,6 +25,7 @@ from content.models import Artifact, PublishRecord, ReviewDecision, ReviewItem
 from content.services import claim_posts, decide_artifact, decide_review_item, publish_succeeded, submit_artifact
 from metrics.choices import MetricType
 from metrics.models import MetricEvent
+from metrics.services.ingest import Measurement, append_events
 
 PASSWORD = "correct horse battery staple"
 PLANNER = Actor(ActorType.PLANNER, "planner-1")
@@ -207,6 +208,15 @@ def make_events(post: PublishRecord, amount: int = 1, **fields: Any) -> list[Met
         "source": "platform_api",
     }
     return MetricEvent.objects.create_all([MetricEvent(**(defaults | fields)) for _ in range(amount)])
+
+
+def total_of(post: PublishRecord, total: int, observed_at: datetime) -> None:
+    """What a source reports: so many views by then, of all times."""
+    assert post.platform_post_id
+    seen = Measurement(
+        1, post.platform, MetricType.VIEWS, observed_at, "platform_api", post.platform_post_id, total=total
+    )
+    append_events(measurements=[seen], actor=PLANNER)
 
 
 def task_in(status: TaskStatus, **fields: Any) -> Task:

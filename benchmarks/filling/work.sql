@@ -154,28 +154,29 @@ SELECT event_id, campaign_id, agent_id, artifact_id, platform, metric, value, ob
        'collector'
 FROM measured;
 
-INSERT INTO metric_rollup (metric_rollup_id, bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count,
-                           max, last_observed_at, updated_at)
-SELECT filling.id(min(observed), min(n), 'rollup' || metric), date_trunc('hour', observed, 'UTC'), campaign_id,
-       artifact_id, agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
-FROM measured GROUP BY date_trunc('hour', observed, 'UTC'), campaign_id, artifact_id, agent_id, platform, metric;
+-- In the order in which they would have come in, which their index relies on.
+INSERT INTO metric_rollup (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max,
+                           last_observed_at, updated_at)
+SELECT date_trunc('hour', observed, 'UTC') AS hour, campaign_id, artifact_id, agent_id, platform, metric, sum(value),
+       count(*), max(value), max(observed), max(observed)
+FROM measured GROUP BY hour, campaign_id, artifact_id, agent_id, platform, metric ORDER BY hour;
 
-INSERT INTO metric_rollup_daily (metric_rollup_daily_id, bucket, campaign_id, content_id, agent_id, platform,
-                                 metric_type, sum, count, max, last_observed_at, updated_at)
-SELECT filling.id(min(observed), min(n), 'daily' || metric), date_trunc('day', observed, 'UTC'), campaign_id,
-       artifact_id, agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
-FROM measured GROUP BY date_trunc('day', observed, 'UTC'), campaign_id, artifact_id, agent_id, platform, metric;
+INSERT INTO metric_rollup_daily (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max,
+                                 last_observed_at, updated_at)
+SELECT date_trunc('day', observed, 'UTC') AS day, campaign_id, artifact_id, agent_id, platform, metric, sum(value),
+       count(*), max(value), max(observed), max(observed)
+FROM measured GROUP BY day, campaign_id, artifact_id, agent_id, platform, metric;
 
-INSERT INTO metric_rollup_campaign (metric_rollup_campaign_id, bucket, campaign_id, agent_id, platform, metric_type,
-                                    sum, count, max, last_observed_at, updated_at)
-SELECT filling.id(min(observed), min(n), 'campaign' || metric), date_trunc('day', observed, 'UTC'), campaign_id,
-       agent_id, platform, metric, sum(value), count(*), max(value), max(observed), max(observed)
-FROM measured GROUP BY date_trunc('day', observed, 'UTC'), campaign_id, agent_id, platform, metric;
+INSERT INTO metric_rollup_campaign (bucket, campaign_id, agent_id, platform, metric_type, sum, count, max,
+                                    last_observed_at, updated_at)
+SELECT date_trunc('day', observed, 'UTC') AS day, campaign_id, agent_id, platform, metric, sum(value), count(*),
+       max(value), max(observed), max(observed)
+FROM measured GROUP BY day, campaign_id, agent_id, platform, metric;
 
 INSERT INTO metric_counter (metric_counter_id, publish_id, metric_type, source, highest_total, last_total,
-                            last_observed_at, updated_at)
+                            last_observed_at, first_total, first_observed_at, updated_at)
 SELECT filling.id(min(observed), min(n), 'counter' || metric), publish_id, metric, 'collector', sum(value), sum(value),
-       max(observed), max(observed)
+       max(observed), (array_agg(value ORDER BY observed, n))[1], min(observed), max(observed)
 FROM measured GROUP BY publish_id, metric;
 
 INSERT INTO metric_correction (metric_correction_id, publish_id, metric_type, source, from_total, to_total, observed_at,

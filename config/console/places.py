@@ -54,7 +54,6 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
             ("Agent records", "agents.agent"),
             ("Videos", "content.videoasset"),
             ("Metric events", "metrics.metricevent"),
-            ("Hourly sums", "metrics.metricrollup"),
             ("Running totals", "metrics.metriccounter"),
             ("Corrections", "metrics.metriccorrection"),
             ("Archive receipts", "metrics.metricarchive"),

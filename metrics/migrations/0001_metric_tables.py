@@ -1,5 +1,6 @@
 import datetime
 
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.lookups
 import pgtrigger.compiler
@@ -94,6 +95,11 @@ class Migration(migrations.Migration):
                 ("highest_total", models.BigIntegerField(help_text="The highest total ever reported.")),
                 ("last_total", models.BigIntegerField(help_text="The total of the newest observation.")),
                 ("last_observed_at", models.DateTimeField(help_text="When that was.")),
+                (
+                    "first_total",
+                    models.BigIntegerField(help_text="What it began with: counted, and left out of comparisons."),
+                ),
+                ("first_observed_at", models.DateTimeField(help_text="When that was observed.")),
                 (
                     "updated_at",
                     models.DateTimeField(
@@ -203,6 +209,30 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MetricRollup",
             fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "content",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="content.artifact",
+                    ),
+                ),
                 ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
@@ -228,10 +258,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "metric_rollup_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "content",
+                        "platform",
+                        "metric_type",
+                        "bucket",
+                        "agent",
+                        "campaign",
+                        blank=True,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -246,6 +281,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MetricRollupCampaign",
             fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
                 ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
@@ -271,10 +321,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "metric_rollup_campaign_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "metric_type",
+                        "bucket",
+                        "campaign",
+                        "agent",
+                        "platform",
+                        blank=True,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -289,6 +343,30 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MetricRollupDaily",
             fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "content",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="content.artifact",
+                    ),
+                ),
                 ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
@@ -314,10 +392,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "metric_rollup_daily_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "campaign",
+                        "metric_type",
+                        "bucket",
+                        "content",
+                        "platform",
+                        "agent",
+                        blank=True,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -635,62 +718,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddField(
-            model_name="metricrollup",
-            name="agent",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollup",
-            name="campaign",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollup",
-            name="content",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollupcampaign",
-            name="agent",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollupcampaign",
-            name="campaign",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollupdaily",
-            name="agent",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollupdaily",
-            name="campaign",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricrollupdaily",
-            name="content",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
-            ),
-        ),
         migrations.AddConstraint(
             model_name="metriccorrection",
             constraint=models.CheckConstraint(
@@ -757,6 +784,10 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
+        migrations.AddIndex(
+            model_name="metriccounter",
+            index=models.Index(fields=["metric_type", "first_observed_at"], name="idx_counter_first"),
+        ),
         migrations.AddConstraint(
             model_name="metriccounter",
             constraint=models.CheckConstraint(
@@ -779,6 +810,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("last_total__gte", 0)),
                 name="metric_counter_last_total_check",
                 violation_error_message="last_total must be 0 or more.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="metriccounter",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("first_total__gte", 0)),
+                name="metric_counter_first_total_check",
+                violation_error_message="first_total must be 0 or more.",
             ),
         ),
         migrations.AddConstraint(
@@ -946,8 +985,8 @@ class Migration(migrations.Migration):
                 name="arrived",
                 sql=audit.triggers.GuardSql(
                     declare="DECLARE first timestamptz; newest timestamptz; month text; missing_campaign text; missing_agent text; missing_artifact text;",
-                    func="\n            SELECT min(observed_at), max(observed_at) INTO first, newest FROM new_rows;\n            IF first IS NULL THEN\n                RETURN NULL;\n            END IF;\n            -- Looked up after the rows are in: whoever closes a month then waits for the writers that it let pass.\n            SELECT to_char(a.range_start AT TIME ZONE 'UTC', 'YYYY-MM') INTO month FROM metric_archive a\n            WHERE a.table_name = 'metric_event' AND a.state <> 'restored'\n              AND a.range_start <= newest AND a.range_end > first\n              AND EXISTS (SELECT FROM new_rows n WHERE n.observed_at >= a.range_start AND n.observed_at < a.range_end)\n            LIMIT 1;\n            IF month IS NOT NULL THEN\n                RAISE EXCEPTION '% is closed, since it was or is being archived', month USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_month_closed';\n            END IF;\n            WITH hours AS MATERIALIZED (\n                SELECT date_bin('1 hour', observed_at, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type,\n                       LEAST(sum(metric_value), 9223372036854775807) AS sum, count(*) AS count, max(metric_value) AS max,\n                       max(observed_at) AS last_observed_at\n                FROM new_rows GROUP BY 1, 2, 3, 4, 5, 6\n            ), days AS MATERIALIZED (\n                SELECT date_bin('1 day', bucket, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807) AS sum, sum(count) AS count, max(max) AS max, max(last_observed_at) AS last_observed_at\n                FROM hours GROUP BY 1, 2, 3, 4, 5, 6\n            ), campaigns AS (\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807) AS sum, sum(count) AS count, max(max) AS max, max(last_observed_at) AS last_observed_at FROM days GROUP BY 1, 2, 3, 4, 5\n            ), hourly AS (\n                INSERT INTO metric_rollup AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM hours ORDER BY content_id, platform, metric_type, bucket, agent_id, campaign_id\n                ON CONFLICT (content_id, platform, metric_type, bucket, agent_id, campaign_id) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), daily AS (\n                INSERT INTO metric_rollup_daily AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM days ORDER BY campaign_id, metric_type, bucket, content_id, platform, agent_id\n                ON CONFLICT (campaign_id, metric_type, bucket, content_id, platform, agent_id) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), of_campaigns AS (\n                INSERT INTO metric_rollup_campaign AS r (bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM campaigns ORDER BY metric_type, bucket, campaign_id, agent_id, platform\n                ON CONFLICT (metric_type, bucket, campaign_id, agent_id, platform) DO UPDATE\n                SET sum = LEAST(r.sum::numeric + EXCLUDED.sum, 9223372036854775807), count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            )\n            SELECT (SELECT p.campaign_id::text FROM (SELECT DISTINCT campaign_id FROM days) p WHERE NOT EXISTS (SELECT FROM campaign o WHERE o.campaign_id = p.campaign_id) LIMIT 1),\n                   (SELECT p.agent_id::text FROM (SELECT DISTINCT agent_id FROM days) p WHERE NOT EXISTS (SELECT FROM agent o WHERE o.agent_id = p.agent_id) LIMIT 1),\n                   (SELECT p.content_id::text FROM (SELECT DISTINCT content_id FROM days) p WHERE NOT EXISTS (SELECT FROM artifact o WHERE o.artifact_id = p.content_id) LIMIT 1)\n            INTO missing_campaign, missing_agent, missing_artifact;\n            IF missing_campaign IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_campaign_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_campaign_id_fkey',\n                    DETAIL = format('Key (campaign_id)=(%s) is not present in table \"campaign\".', missing_campaign);\n            END IF;\n            IF missing_agent IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_agent_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_agent_id_fkey',\n                    DETAIL = format('Key (agent_id)=(%s) is not present in table \"agent\".', missing_agent);\n            END IF;\n            IF missing_artifact IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_content_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_content_id_fkey',\n                    DETAIL = format('Key (content_id)=(%s) is not present in table \"artifact\".', missing_artifact);\n            END IF;\n            RETURN NULL;\n        ",
-                    hash="3532dab5abd7eacb938c95ffb89485edec51acd2",
+                    func="\n            SELECT min(observed_at), max(observed_at) INTO first, newest FROM new_rows;\n            IF first IS NULL THEN\n                RETURN NULL;\n            END IF;\n            -- Looked up after the rows are in: whoever closes a month then waits for the writers that it let pass.\n            SELECT to_char(a.range_start AT TIME ZONE 'UTC', 'YYYY-MM') INTO month FROM metric_archive a\n            WHERE a.table_name = 'metric_event' AND a.state <> 'restored'\n              AND a.range_start <= newest AND a.range_end > first\n              AND EXISTS (SELECT FROM new_rows n WHERE n.observed_at >= a.range_start AND n.observed_at < a.range_end)\n            LIMIT 1;\n            IF month IS NOT NULL THEN\n                RAISE EXCEPTION '% is closed, since it was or is being archived', month USING ERRCODE = 'check_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA, CONSTRAINT = 'metric_event_month_closed';\n            END IF;\n            WITH hours AS MATERIALIZED (\n                SELECT date_bin('1 hour', observed_at, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type,\n                       LEAST(sum(metric_value), 9223372036854775807)::bigint AS sum, count(*) AS count,\n                       max(metric_value) AS max,\n                       max(observed_at) AS last_observed_at\n                FROM new_rows GROUP BY 1, 2, 3, 4, 5, 6\n            ), days AS MATERIALIZED (\n                SELECT date_bin('1 day', bucket, 'epoch') AS bucket,\n                       campaign_id, content_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807)::bigint AS sum, sum(count)::bigint AS count, max(max) AS max, max(last_observed_at) AS last_observed_at\n                FROM hours GROUP BY 1, 2, 3, 4, 5, 6\n            ), campaigns AS (\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, LEAST(sum(sum), 9223372036854775807)::bigint AS sum, sum(count)::bigint AS count, max(max) AS max, max(last_observed_at) AS last_observed_at FROM days GROUP BY 1, 2, 3, 4, 5\n            ), hourly AS (\n                INSERT INTO metric_rollup AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM hours ORDER BY content_id, platform, metric_type, bucket, agent_id, campaign_id\n                ON CONFLICT (content_id, platform, metric_type, bucket, agent_id, campaign_id) DO UPDATE\n                SET sum = CASE WHEN r.sum < 9223372036854775807 - EXCLUDED.sum THEN r.sum + EXCLUDED.sum ELSE 9223372036854775807 END,\n                    count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), daily AS (\n                INSERT INTO metric_rollup_daily AS r (bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, content_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM days ORDER BY campaign_id, metric_type, bucket, content_id, platform, agent_id\n                ON CONFLICT (campaign_id, metric_type, bucket, content_id, platform, agent_id) DO UPDATE\n                SET sum = CASE WHEN r.sum < 9223372036854775807 - EXCLUDED.sum THEN r.sum + EXCLUDED.sum ELSE 9223372036854775807 END,\n                    count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            ), of_campaigns AS (\n                INSERT INTO metric_rollup_campaign AS r (bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at)\n                SELECT bucket, campaign_id, agent_id, platform, metric_type, sum, count, max, last_observed_at FROM campaigns ORDER BY metric_type, bucket, campaign_id, agent_id, platform\n                ON CONFLICT (metric_type, bucket, campaign_id, agent_id, platform) DO UPDATE\n                SET sum = CASE WHEN r.sum < 9223372036854775807 - EXCLUDED.sum THEN r.sum + EXCLUDED.sum ELSE 9223372036854775807 END,\n                    count = r.count + EXCLUDED.count,\n                    max = GREATEST(r.max, EXCLUDED.max), updated_at = now(),\n                    last_observed_at = GREATEST(r.last_observed_at, EXCLUDED.last_observed_at)\n            )\n            SELECT (SELECT p.campaign_id::text FROM (SELECT DISTINCT campaign_id FROM days) p WHERE NOT EXISTS (SELECT FROM campaign o WHERE o.campaign_id = p.campaign_id) LIMIT 1),\n                   (SELECT p.agent_id::text FROM (SELECT DISTINCT agent_id FROM days) p WHERE NOT EXISTS (SELECT FROM agent o WHERE o.agent_id = p.agent_id) LIMIT 1),\n                   (SELECT p.content_id::text FROM (SELECT DISTINCT content_id FROM days) p WHERE NOT EXISTS (SELECT FROM artifact o WHERE o.artifact_id = p.content_id) LIMIT 1)\n            INTO missing_campaign, missing_agent, missing_artifact;\n            IF missing_campaign IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_campaign_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_campaign_id_fkey',\n                    DETAIL = format('Key (campaign_id)=(%s) is not present in table \"campaign\".', missing_campaign);\n            END IF;\n            IF missing_agent IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_agent_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_agent_id_fkey',\n                    DETAIL = format('Key (agent_id)=(%s) is not present in table \"agent\".', missing_agent);\n            END IF;\n            IF missing_artifact IS NOT NULL THEN\n                RAISE EXCEPTION 'insert or update on table \"metric_event\" violates foreign key constraint \"%\"',\n                    'metric_event_content_id_fkey'\n                    USING ERRCODE = 'foreign_key_violation', TABLE = 'metric_event', SCHEMA = TG_TABLE_SCHEMA,\n                    CONSTRAINT = 'metric_event_content_id_fkey',\n                    DETAIL = format('Key (content_id)=(%s) is not present in table \"artifact\".', missing_artifact);\n            END IF;\n            RETURN NULL;\n        ",
+                    hash="18807af21eea8ca68aaadcaf8bfa127cbbfecec5",
                     ignore_func_name="SECURITY DEFINER SET search_path = public, pg_temp",
                     level="STATEMENT",
                     operation="INSERT",
@@ -964,7 +1003,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="metricrollup",
-            index=models.Index(fields=["bucket"], name="idx_rollup_bucket"),
+            index=django.contrib.postgres.indexes.BrinIndex(
+                autosummarize=True, fields=["bucket"], name="idx_rollup_bucket", pages_per_range=16
+            ),
         ),
         migrations.AddConstraint(
             model_name="metricrollup",
@@ -972,12 +1013,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_rollup_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricrollup",
-            constraint=models.UniqueConstraint(
-                fields=("content", "platform", "metric_type", "bucket", "agent", "campaign"), name="metric_rollup_key"
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -1019,12 +1054,6 @@ class Migration(migrations.Migration):
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="metricrollupcampaign",
-            constraint=models.UniqueConstraint(
-                fields=("metric_type", "bucket", "campaign", "agent", "platform"), name="metric_rollup_campaign_key"
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metricrollupcampaign",
             trigger=pgtrigger.compiler.Trigger(
@@ -1062,13 +1091,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
                 name="metric_rollup_daily_metric_type_check",
                 violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricrollupdaily",
-            constraint=models.UniqueConstraint(
-                fields=("campaign", "metric_type", "bucket", "content", "platform", "agent"),
-                name="metric_rollup_daily_key",
             ),
         ),
         pgtrigger.migrations.AddTrigger(

@@ -1,7 +1,8 @@
 """Measurements become metric events, by one way for files, for the API and for Python.
 
-A batch is copied into a staging table, checked as a set, and merged in one statement; the trigger on metric_event
-brings the sums of hours and days up to date, and one row tells the audit log: all of it commits, or none.
+A batch is checked as a set. Increases of which none is known yet are copied straight into metric_event; all others
+into a staging table, from which one statement merges them. The trigger on metric_event brings the sums of hours and
+days up to date, and one row tells the audit log: all of it commits, or none.
 
 An increase is the event's value as it stands. Platforms report running totals: there the value is the increase over
 the highest total that this source has reported before, so that the sum of increases is the highest total whatever the
@@ -11,8 +12,9 @@ order of arrival, and the same observation twice adds nothing.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from django.db import IntegrityError, connection, transaction
 
 from audit.choices import EntityType
 from audit.context import Actor, acting
+from audit.errors import sqlstate
 from audit.receivers import record
 from content.choices import PublishStatus
 from content.post_file import LARGEST, LONGEST_ID, Reject
@@ -101,6 +104,7 @@ class Columns:
             self.only(~bad)
 
 
+MEMORY = "64MB"  # for a sort: what is left over of a batch would be written to the disk, and read again
 STAGING = """
     CREATE TEMPORARY TABLE metric_staging (
         item integer, post integer, kind smallint, source integer, observed_at timestamptz, value bigint,
@@ -108,12 +112,27 @@ STAGING = """
     ) ON COMMIT DROP
 """
 
-# One row of the table above as COPY wants it in binary: how many columns, and before each its length.
-_COLUMNS = [(">i4", 4), (">i4", 4), (">i2", 2), (">i4", 4), (">i8", 8), (">i8", 8), ("i1", 1), ("i1", 1), ("V16", 16)]
-_ROW = np.dtype(
-    [("columns", ">i2")]
-    + [part for place, (kind, _) in enumerate(_COLUMNS) for part in ((f"size{place}", ">i4"), (f"c{place}", kind))]
-)
+# How COPY wants a row in binary: how many columns, and before each its length.
+
+
+def _row_of(*kinds: str) -> np.dtype[Any]:
+    parts = [("columns", ">i2")]
+    for place, kind in enumerate(kinds):
+        parts += [(f"size{place}", ">i4"), (f"c{place}", kind)]
+    return np.dtype(parts)
+
+
+def _rows(row: np.dtype[Any], columns: int, *values: Any) -> Any:
+    """`columns` is how many there are in all: after these, others may follow that have no fixed length."""
+    table = np.empty(len(values[-1]), row)
+    table["columns"] = columns
+    for place, value in enumerate(values):
+        table[f"size{place}"], table[f"c{place}"] = row[f"c{place}"].itemsize, value
+    return table
+
+
+_STAGED = _row_of(">i4", ">i4", ">i2", ">i4", ">i8", ">i8", "i1", "i1", "V16")
+_HEAD = _row_of("V16", ">i8", ">i8")  # of an event; then what has no fixed length
 _FIRST, _LAST = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
 # Which post and which artifact each one means is settled once. A post that comes out later is for the next batch.
@@ -168,14 +187,23 @@ STAGED = f"""
 INSERT = f"INSERT INTO metric_event ({EVENT})"
 IN_ORDER = "ORDER BY event_id, observed_at, item"
 UNLESS_KNOWN = "ON CONFLICT (event_id, observed_at) DO NOTHING"
-UNIQUE_VIOLATION = "23505"  # SQLSTATE
+INCREASES = f"""
+    {INSERT} SELECT {EVENT.replace("metric_value", "value")} FROM ({STAGED} WHERE NOT s.is_total) i
+    {IN_ORDER} {UNLESS_KNOWN}
+"""
+
+STRAIGHT = """
+    COPY metric_event (event_id, metric_value, observed_at, campaign_id, agent_id, content_id, platform, metric_type,
+                       source)
+    FROM STDIN (FORMAT BINARY)
+"""
+SOME = 4096  # rows that are sent at once
+SAMPLED = 64  # one of so many is looked up first: a batch that was there before, or a part of it, is seen by that
 ANY_KNOWN = """
-    SELECT EXISTS (SELECT FROM metric_staging s WHERE (
+    SELECT EXISTS (SELECT FROM unnest(%s::uuid[], %s::timestamptz[]) s(event_id, observed_at) WHERE (
         SELECT true FROM metric_event e WHERE e.event_id = s.event_id AND e.observed_at = s.observed_at))
 """
-INCREASES = f"""
-    {INSERT} SELECT {EVENT.replace("metric_value", "value")} FROM ({STAGED} WHERE NOT s.is_total) i {IN_ORDER}
-"""
+UNIQUE_VIOLATION = "23505"  # SQLSTATE
 
 TOTALS = f"""
     WITH observed AS MATERIALIZED (
@@ -197,9 +225,12 @@ TOTALS = f"""
         ) e {IN_ORDER} {UNLESS_KNOWN}
         RETURNING event_id, observed_at
     ), counters AS (
-        INSERT INTO metric_counter AS k (publish_id, metric_type, source, highest_total, last_total, last_observed_at)
+        -- A total without a known one before it, nor one in this batch, is the first: its event is all of it.
+        INSERT INTO metric_counter AS k (publish_id, metric_type, source, highest_total, last_total, last_observed_at,
+                                         first_total, first_observed_at)
         SELECT publish_id, metric_type, source, max(value),
-               (array_agg(value ORDER BY observed_at DESC, value DESC))[1], max(observed_at)
+               (array_agg(value ORDER BY observed_at DESC, value DESC))[1], max(observed_at),
+               (array_agg(value ORDER BY observed_at, value))[1], min(observed_at)
         FROM observed GROUP BY publish_id, metric_type, source ORDER BY publish_id, metric_type, source
         ON CONFLICT (publish_id, metric_type, source) DO UPDATE
         SET highest_total = GREATEST(k.highest_total, EXCLUDED.highest_total),
@@ -239,11 +270,12 @@ class _Post(NamedTuple):
 
 @dataclass
 class _Batch:
-    """What has been staged so far."""
+    """What is known of a batch so far."""
 
     posts: dict[Thing, _Post] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
-    items: int = 0
+    items: int = 0  # that can be stored
+    staged: int = 0
     has_totals: bool = False
     has_named_totals: bool = False  # totals that came with an id of their own
     rejects: dict[int, str] = field(default_factory=dict)
@@ -263,21 +295,14 @@ def append_events(
     was measured must not be lost for that. A running total belongs to one post.
     """
     batch, digest = _Batch(), sha256()
+    chunks = _checked(_in_columns(measurements), batch, None if inputs_hash else digest)
     with connection.cursor() as cursor:
-        cursor.execute(STAGING)
-        for chunk in _in_columns(measurements):
-            if not inputs_hash:
-                digest.update(
-                    b"".join(
-                        np.ascontiguousarray(each).tobytes()
-                        for each in vars(chunk).values()
-                        if isinstance(each, np.ndarray)
-                    )
-                )
-                digest.update(repr((chunk.things, chunk.sources)).encode())
-            _stage(cursor, batch, chunk)
-        events, corrections = _merge(cursor, batch) if batch.items else (0, 0)
-        cursor.execute("DROP TABLE metric_staging")
+        cursor.execute(f"SET LOCAL work_mem = '{MEMORY}'")
+        begin = list(islice(chunks, 2))
+        events, corrections = (_copied(cursor, batch, begin[0]) if len(begin) == 1 else None), 0
+        if events is None and begin:
+            events, corrections = _merged(cursor, batch, chain(begin, chunks))
+    events = events or 0
     result = BatchResult(
         accepted=events,
         duplicates=batch.items - events - corrections,
@@ -314,11 +339,18 @@ def _tell(result: BatchResult, batch: _Batch, actor: Actor, inputs_hash: str) ->
         )
 
 
-def _merge(cursor: Any, batch: _Batch) -> tuple[int, int]:
-    """How many events and corrections there were.
+def _merged(cursor: Any, batch: _Batch, chunks: Iterable[Columns]) -> tuple[int, int]:
+    """By way of the staging table; returns how many events and corrections there were."""
+    cursor.execute(STAGING)
+    for chunk in chunks:
+        _stage(cursor, batch, chunk)
+    found = _merge(cursor, batch)
+    cursor.execute("DROP TABLE metric_staging")
+    return found
 
-    A given id may be taken at this very moment, by another batch: what was counted on its total is counted again.
-    """
+
+def _merge(cursor: Any, batch: _Batch) -> tuple[int, int]:
+    """A given id may be taken at this very moment, by another batch: what was counted on its total is counted again."""
     posts = sorted(batch.posts.values())
     parameters = {
         "kinds": list(KINDS),
@@ -330,7 +362,8 @@ def _merge(cursor: Any, batch: _Batch) -> tuple[int, int]:
         "platforms": [post.platform for post in posts],
     }
     if not batch.has_totals:
-        return _insert_increases(cursor, parameters), 0
+        cursor.execute(INCREASES, parameters)
+        return cursor.rowcount, 0
     cursor.execute(LOCK_POSTS, parameters)
     if batch.has_named_totals:
         cursor.execute(TAKE_OUT_REPEATED)
@@ -346,64 +379,99 @@ def _merge(cursor: Any, batch: _Batch) -> tuple[int, int]:
         transaction.savepoint_rollback(savepoint)
 
 
-def _insert_increases(cursor: Any, parameters: dict[str, Any]) -> int:
-    """How many were new.
+# Into the database
 
-    ON CONFLICT costs half as much again as the rows. Where nothing is known yet, it is not needed, unless another batch
-    brings the same at this moment, or this one brings something twice.
+
+def _copied(cursor: Any, batch: _Batch, chunk: Columns) -> int | None:
+    """How many new events there are; None when the chunk is none of increases alone, or something in it is known.
+
+    Nothing is in between, neither a staging table nor ON CONFLICT, which costs half as much again as the rows. A known
+    row that was not in the sample is refused by the table's key, as is one that comes twice, or in another batch at
+    this moment. Only the one chunk of its batch goes this way: several statements, one after the other, would lock the
+    sums in no order.
     """
-    cursor.execute(ANY_KNOWN)
-    if cursor.fetchone() == (False,):
-        try:
-            with transaction.atomic():
-                cursor.execute(INCREASES, parameters)
-                return int(cursor.rowcount)
-        except IntegrityError as error:
-            if getattr(error.__cause__, "sqlstate", "") != UNIQUE_VIOLATION:
-                raise
-    cursor.execute(f"{INCREASES} {UNLESS_KNOWN}", parameters)
-    return int(cursor.rowcount)
+    if chunk.is_total.any():
+        return None
+    # In the order of the key, since batches that share ids wait for each other here.
+    high, low = chunk.key.view(">u8").reshape(-1, 2).T
+    chunk.only(np.lexsort((chunk.instant, low, high)))
+    sample = slice(None, None, SAMPLED)
+    keys = [UUID(bytes=key) for key in chunk.key[sample].tolist()]
+    cursor.execute(ANY_KNOWN, [keys, [EPOCH + timedelta(microseconds=at) for at in chunk.instant[sample].tolist()]])
+    if cursor.fetchone() == (True,):
+        return None
+    heads = _rows(_HEAD, 9, chunk.key, chunk.value, chunk.instant - POSTGRESQL_EPOCH)
+    tails = _tails(batch, chunk)
+    rows = zip(heads.view(f"V{_HEAD.itemsize}").tolist(), tails, strict=True)
+    try:
+        with transaction.atomic(), connection.wrap_database_errors, cursor.copy(STRAIGHT) as copy:
+            copy.write(_FIRST)
+            while some := b"".join(chain.from_iterable(islice(rows, SOME))):  # PostgreSQL works on these meanwhile
+                copy.write(some)
+            copy.write(_LAST)
+    except IntegrityError as error:
+        if sqlstate(error) != UNIQUE_VIOLATION:
+            raise
+        return None
+    return len(chunk.lines)
 
 
-# Into the staging table
+def _tails(batch: _Batch, chunk: Columns) -> Iterator[bytes]:
+    """Of each row, the columns that have no fixed length; few differ from all others."""
+    posts = [batch.posts.get(thing) for thing in chunk.things]
+    kinds, sources = list(KINDS), chunk.sources
+    made: dict[tuple[int, int, int], bytes] = {}
+    for which in zip(chunk.thing.tolist(), chunk.kind.tolist(), chunk.source.tolist(), strict=True):
+        tail = made.get(which)
+        if tail is None:
+            post = posts[which[0]]
+            assert post is not None
+            who, what = (post.campaign_id, post.agent_id, post.content_id), (post.platform, kinds[which[1] - 1])
+            values = [
+                each.bytes if isinstance(each, UUID) else each.encode() for each in (*who, *what, sources[which[2]])
+            ]
+            tail = made[which] = b"".join(len(value).to_bytes(4, "big") + value for value in values)
+        yield tail
 
 
 def _stage(cursor: Any, batch: _Batch, chunk: Columns) -> None:
-    """Copy those that can be stored; why the others cannot goes to the batch's rejects, by line."""
-    _leave_out_what_cannot_be_stored(chunk)
-    posts = _find_posts(cursor, batch, chunk)
-    batch.rejects |= chunk.problems
-    amount = len(chunk.lines)
-    if not amount:
-        return
-    _make_ids(chunk, posts)
+    posts = [batch.posts.get(thing) for thing in chunk.things]
     sources = np.array([batch.sources.setdefault(name, len(batch.sources) + 1) for name in chunk.sources])
     places = np.array([post.place if post else 0 for post in posts])
-    table = np.empty(amount, _ROW)
-    table["columns"] = len(_COLUMNS)
-    for place, (column, (_, size)) in enumerate(
-        zip(
-            (
-                np.arange(batch.items, batch.items + amount),
-                places[chunk.thing],
-                chunk.kind,
-                sources[chunk.source],
-                chunk.instant - POSTGRESQL_EPOCH,
-                chunk.value,
-                chunk.is_total,
-                chunk.id_given,
-                chunk.key,
-            ),
-            _COLUMNS,
-            strict=True,
-        )
-    ):
-        table[f"size{place}"], table[f"c{place}"] = size, column
-    batch.items += amount
+    first, batch.staged = batch.staged, batch.staged + len(chunk.lines)
     batch.has_totals |= bool(chunk.is_total.any())
     batch.has_named_totals |= bool((chunk.is_total & chunk.id_given).any())
+    rows = _rows(
+        _STAGED,
+        9,
+        np.arange(first, batch.staged),
+        places[chunk.thing],
+        chunk.kind,
+        sources[chunk.source],
+        chunk.instant - POSTGRESQL_EPOCH,
+        chunk.value,
+        chunk.is_total,
+        chunk.id_given,
+        chunk.key,
+    )
     with cursor.copy("COPY metric_staging FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_FIRST + table.tobytes() + _LAST)
+        copy.write(_FIRST + rows.tobytes() + _LAST)
+
+
+def _checked(chunks: Iterable[Columns], batch: _Batch, digest: Any) -> Iterator[Columns]:
+    """Those that can be stored; why the others cannot goes to the batch's rejects, by line."""
+    for chunk in chunks:
+        if digest:
+            arrays = [each for each in vars(chunk).values() if isinstance(each, np.ndarray)]
+            digest.update(b"".join(np.ascontiguousarray(each).tobytes() for each in arrays))
+            digest.update(repr((chunk.things, chunk.sources)).encode())
+        _leave_out_what_cannot_be_stored(chunk)
+        with connection.cursor() as cursor:
+            _make_ids(chunk, _find_posts(cursor, batch, chunk))
+        batch.rejects |= chunk.problems
+        batch.items += len(chunk.lines)
+        if len(chunk.lines):
+            yield chunk
 
 
 def _find_posts(cursor: Any, batch: _Batch, chunk: Columns) -> list[_Post | None]:

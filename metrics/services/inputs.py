@@ -54,7 +54,7 @@ UNDERSTOOD = {
     *("increase", "total", "value", *MetricType.values),
 }
 
-BLOCK = 8 * MB  # of a file of lines, read at once
+BLOCK = 16 * MB  # of a file of lines, read at once
 Reading = Callable[[Row], Iterable[Measurement]]  # raises Invalid: a row is taken whole or not
 
 

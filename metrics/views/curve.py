@@ -130,11 +130,11 @@ def curve(chosen: Chosen, points: Sequence[Point]) -> Curve:
         moment = point.bucket if is_now else point.bucket + period.length
         (sums if is_now else before)[point.measure][bisect_right(starts, moment) - 1] += point.total
         if moment < period.over:
-            (now if is_now else then)[point.measure] += point.total
+            (now if is_now else then)[point.measure] += point.compared
     return Curve(
         chosen=chosen,
         sums={kind: sums[kind.value] for kind in MetricType},
         before={kind: before[kind.value] for kind in MetricType},
         compared={kind: Compared(sum(sums[kind.value]), now[kind.value], then[kind.value]) for kind in MetricType},
-        newest=max((point.newest for point in points), default=None),
+        newest=max(filter(None, (point.newest for point in points)), default=None),
     )

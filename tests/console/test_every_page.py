@@ -49,7 +49,12 @@ def address(model, page, *args):
 # Answers to requests, which are nobody's to read; heartbeats, which the control room shows; leases, for an hour.
 WITHOUT_PAGES = {"agents.idempotencykey", "audit.cronjob", "content.judgelease", "accounts.notification"}
 # Shown on the pages Archive and Metrics.
-WITHOUT_PAGES |= {"metrics.metricingest", "metrics.metricrollupdaily", "metrics.metricrollupcampaign"}
+WITHOUT_PAGES |= {
+    "metrics.metricingest",
+    "metrics.metricrollup",
+    "metrics.metricrollupdaily",
+    "metrics.metricrollupcampaign",
+}
 
 
 @pytest.fixture

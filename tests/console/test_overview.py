@@ -86,7 +86,7 @@ def test_one_sees_what_one_may(sign_in) -> None:
         ("campaigns.view_task", "Task pipeline", "Waiting reviews"),
         ("content.view_reviewitem", "Waiting reviews", "Task pipeline"),
         ("content.view_publishrecord", "published", "Needs a campaign"),
-        ("metrics.view_metricrollup", "last 7 days", "Publishing</h2>"),
+        ("metrics.view_metricevent", "last 7 days", "Publishing</h2>"),
         ("audit.view_auditlog", "What happened last", "Waiting reviews"),
     ):
         client = sign_in()

@@ -92,8 +92,6 @@ NUMBERS: dict[str, int] = {
     "metrics-metriccounter-row": 9,
     "metrics-metricevent-list": 11,
     "metrics-metricevent-row": 12,
-    "metrics-metricrollup-list": 11,
-    "metrics-metricrollup-row": 12,
     "metrics-platform": 15,
     "metrics-year": 15,
     "notifications": 9,

@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql as q
 from psycopg.types.json import Jsonb
 
-from tests.contract.spec import MACHINES
+from tests.contract.spec import DERIVED_TABLES, MACHINES
 
 Sql = psycopg.Connection[Any]
 Row = dict[str, Any]
@@ -28,6 +28,8 @@ KEYS = {
     "metric_event": "event_id",
     "audit_log": "audit_id",
     "cron_job": "name",
+    # Sums have no id of their own; in the tests each has an agent of its own.
+    **dict.fromkeys(DERIVED_TABLES, "agent_id"),
 }
 
 
@@ -243,6 +245,8 @@ MINIMAL: dict[str, Row] = {
         "highest_total": 7,
         "last_total": 7,
         "last_observed_at": now,
+        "first_total": 7,
+        "first_observed_at": now,
     },
     "metric_correction": {
         "publish_id": parent("publish_record"),

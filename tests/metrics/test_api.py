@@ -219,4 +219,4 @@ def test_a_thousand_events_take_no_more_queries_than_one(collector: Machine) -> 
         batch = [event(post, event_id=str(uuid4())) for _ in range(amount)]
         with CaptureQueriesContext(connection) as queries:
             assert numbers(send_lines(collector, *batch)) == (amount, 0, 0, 0)
-        assert len(queries) == 14
+        assert len(queries) == 12

@@ -497,7 +497,7 @@ def test_killed_at_any_instant_and_started_again_the_sum_is_that_of_the_input(
     while True:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            out, err = process.communicate(timeout=chance.uniform(1.5, 6) if kills < 6 else 120)
+            out, err = process.communicate(timeout=chance.uniform(1, 3.5) if kills < 6 else 120)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)

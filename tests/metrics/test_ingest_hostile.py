@@ -211,14 +211,14 @@ def test_a_second_run_does_not_take_the_rejects_of_the_first(tmp_path: Path) -> 
 
 
 def test_a_month_that_closes_between_check_and_merge_is_told_in_a_sentence(monkeypatch: Any, tmp_path: Path) -> None:
-    post, path, merge = published_post(), tmp_path / "day.csv", ingest._merge
+    post, path, copied = published_post(), tmp_path / "day.csv", ingest._copied
     path.write_bytes(text_of(long_rows(post, 2)))
 
     def close_first(*given: Any) -> Any:
         together(lambda: archive(this_month()))
-        return merge(*given)
+        return copied(*given)
 
-    monkeypatch.setattr(ingest, "_merge", close_first)
+    monkeypatch.setattr(ingest, "_copied", close_first)
     with pytest.raises(CommandError):
         call_command("ingest_metrics", str(path))
 

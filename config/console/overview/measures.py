@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from django.db.models import Sum
 from django.utils import timezone
 
 from audit.admin.cells import duration
@@ -13,7 +12,9 @@ from audit.admin.charts import Chart, chart, compared, short
 from config.console.overview.figures import Card, listed
 from config.console.overview.kept import kept
 from metrics.choices import MetricType
-from metrics.models import MetricEvent, MetricRollup
+from metrics.models import MetricEvent
+from metrics.reading import HOUR, Point, Span, newest_observed, points
+from metrics.views.subject import page_of
 
 DAYS = 7
 WEEK = timedelta(days=DAYS)
@@ -22,8 +23,9 @@ TOGETHER = 4  # hours that one point of a curve sums up
 FRESH = timedelta(hours=2)  # hours that are read anew each time; what is late for an older one shows after KEPT
 KEPT = 300  # seconds
 SAMPLE = 200  # events, for their lag
-EVENTS, SUMS = "metrics_metricevent", "metrics_metricrollup"
-Sums = dict[tuple[str, datetime], int]
+EVENTS = "metrics_metricevent"
+Sums = dict[tuple[str, datetime], Point]
+NOTHING = Point("", datetime.min, 0, 0, None)
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,20 @@ def _sums(first: datetime, last: datetime) -> Sums:
     """By kind and hour. The older hours hardly change any more, and are what takes time to read."""
     fresh = last - FRESH
     older = kept(f"sums:{first.isoformat()}", KEPT, lambda: _read(first, fresh))
-    return older | _read(fresh, None)
+    return older | _read(fresh, last + HOUR)
 
 
-def _read(first: datetime, before: datetime | None) -> Sums:
-    rows = MetricRollup.objects.filter(bucket__gte=first, metric_type__in=SHOWN)
-    if before:
-        rows = rows.filter(bucket__lt=before)
-    found = rows.order_by().values_list("metric_type", "bucket").annotate(total=Sum("sum"))
-    return {(kind, bucket): int(total) for kind, bucket, total in found}
+def _read(first: datetime, end: datetime) -> Sums:
+    span = Span(measure="", start=first, end=end, before=first, over=end, by_hour=True)
+    return {(point.measure, point.bucket): point for point in points({}, span)}
 
 
 def _measure(kind: MetricType, hours: list[datetime], sums: Sums) -> Measure:
-    hourly = [sums.get((kind.value, hour), 0) for hour in hours]
-    values = [sum(hourly[place : place + TOGETHER]) for place in range(0, len(hourly), TOGETHER)]
-    before = sum(sums.get((kind.value, hour - WEEK), 0) for hour in hours)
+    hourly = [sums.get((kind.value, hour), NOTHING) for hour in hours]
+    together = [hourly[place : place + TOGETHER] for place in range(0, len(hourly), TOGETHER)]
+    values = [sum(point.total for point in some) for some in together]
+    before = [sums.get((kind.value, hour - WEEK), NOTHING) for hour in hours]
+    said = compared(sum(point.compared for point in hourly), sum(point.compared for point in before), "week")
     label, total = str(kind.label), sum(values)
     drawn = chart(
         f"week-{kind.value}",
@@ -84,8 +85,8 @@ def _measure(kind: MetricType, hours: list[datetime], sums: Sums) -> Measure:
         what=f"{label} in {TOGETHER} hours",
         height=160 if kind == SHOWN[0] else 40,
     )
-    url = listed(SUMS, metric_type__exact=kind.value, bucket__gte=hours[0])
-    return Measure(label, total, short(total), compared(total, before, "week"), url, drawn)
+    url = f"{page_of('')}?period=7d&measure={kind.value}"
+    return Measure(label, total, short(total), said, url, drawn)
 
 
 def _days(hours: list[datetime], sums: Sums) -> list[tuple[str, list[int]]]:
@@ -94,7 +95,7 @@ def _days(hours: list[datetime], sums: Sums) -> list[tuple[str, list[int]]]:
     for hour in hours:
         day = days[f"{timezone.localtime(hour):%a %-d %b}"]
         for place, kind in enumerate(SHOWN):
-            day[place] += sums.get((kind.value, hour), 0)
+            day[place] += sums.get((kind.value, hour), NOTHING).total
     return list(days.items())
 
 
@@ -120,7 +121,7 @@ class Ingest:
 def ingest(now: datetime) -> Ingest:
     since = now - timedelta(hours=1)
     amount = MetricEvent.objects.filter(observed_at__gte=since).count()
-    newest = MetricRollup.objects.order_by("-bucket").values_list("last_observed_at", flat=True).first()
+    newest = newest_observed()
     recent = MetricEvent.objects.filter(observed_at__gte=since) if amount else MetricEvent.objects.none()
     lags = [came - seen for came, seen in recent.values_list("ingested_at", "observed_at")[:SAMPLE]]
     lag = timedelta(seconds=median(length.total_seconds() for length in lags)) if lags else None

@@ -41,7 +41,6 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         seen["posts"] = publishing.posts(now)
     if may("metrics.view_metricevent"):
         seen["ingest"] = measures.ingest(now)
-    if may("metrics.view_metricrollup"):
         seen["week"] = measures.week(now)
     if may("campaigns.view_campaign"):
         seen["states"] = work.campaign_states()
