@@ -16,6 +16,8 @@ from audit.errors import Invalid
 from content.post_file import Reject
 from metrics.events import EventIn, all_measured, measured
 from metrics.services import Measurement, append_events
+from metrics.services.ingest import Columns
+from metrics.services.inputs import json_at_once
 
 router = Router(tags=["metrics"])
 
@@ -70,16 +72,18 @@ def append_metric_events(request: ApiRequest) -> dict[str, Any]:
     Name the post as the platform does (`platform_post_id`), or the artifact (`artifact_id`). An increase by artifact
     needs no published post; a total belongs to one.
     """
-    read: Sequence[Measurement | Reject] | None
+    read: Sequence[Measurement | Columns | Reject] | None
     if request.content_type == NDJSON:
-        read = [measured(line, event) for line, event in _lines(request.body)]
+        lines = _lines(request.body)
+        found = json_at_once(request.body, 0)
+        read = [found] if found else [measured(line, event) for line, event in lines]
     else:
         read = all_measured(request.body)
         if read is None:
             read = [measured(line, event) for line, event in _items(request.body)]
         _check_amount(len(read))
     result = append_events(
-        measurements=[each for each in read if isinstance(each, Measurement)],
+        measurements=[each for each in read if not isinstance(each, Reject)],
         actor=actor_of(request),
         inputs_hash=hashlib.sha256(request.body).hexdigest(),
     )

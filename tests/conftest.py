@@ -105,7 +105,7 @@ def drop_database(name: str) -> None:
 def server() -> Iterator[None]:
     with ExitStack() as stack:
         if settings.EMBEDDED:
-            stack.enter_context(embedded.running(options={"fsync": "off"}))
+            stack.enter_context(embedded.running(options={"fsync": "off", "autovacuum": "off"}))
         yield
 
 

@@ -73,7 +73,8 @@ class Rejects:
             with self.path.open("ab") as file:
                 file.write((heading + text.getvalue()).encode())
                 file.flush()
-                os.fsync(file.fileno())
+                if self.path.is_file():  # and no terminal, no /dev/null
+                    os.fsync(file.fileno())
                 self.size = file.tell()
 
 

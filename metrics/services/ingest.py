@@ -401,8 +401,7 @@ def _copied(cursor: Any, batch: _Batch, chunk: Columns) -> int | None:
     if cursor.fetchone() == (True,):
         return None
     heads = _rows(_HEAD, 9, chunk.key, chunk.value, chunk.instant - POSTGRESQL_EPOCH)
-    tails = _tails(batch, chunk)
-    rows = zip(heads.view(f"V{_HEAD.itemsize}").tolist(), tails, strict=True)
+    rows = zip(heads.view(f"V{_HEAD.itemsize}").tolist(), *_tails(batch, chunk), strict=True)
     try:
         with transaction.atomic(), connection.wrap_database_errors, cursor.copy(STRAIGHT) as copy:
             copy.write(_FIRST)
@@ -416,22 +415,22 @@ def _copied(cursor: Any, batch: _Batch, chunk: Columns) -> int | None:
     return len(chunk.lines)
 
 
-def _tails(batch: _Batch, chunk: Columns) -> Iterator[bytes]:
-    """Of each row, the columns that have no fixed length; few differ from all others."""
-    posts = [batch.posts.get(thing) for thing in chunk.things]
-    kinds, sources = list(KINDS), chunk.sources
-    made: dict[tuple[int, int, int], bytes] = {}
-    for which in zip(chunk.thing.tolist(), chunk.kind.tolist(), chunk.source.tolist(), strict=True):
-        tail = made.get(which)
-        if tail is None:
-            post = posts[which[0]]
-            assert post is not None
-            who, what = (post.campaign_id, post.agent_id, post.content_id), (post.platform, kinds[which[1] - 1])
-            values = [
-                each.bytes if isinstance(each, UUID) else each.encode() for each in (*who, *what, sources[which[2]])
-            ]
-            tail = made[which] = b"".join(len(value).to_bytes(4, "big") + value for value in values)
-        yield tail
+def _tails(batch: _Batch, chunk: Columns) -> Iterator[Iterator[bytes]]:
+    """The columns that have no fixed length: what each row is of, its measure and its source. Few differ."""
+    posts = [
+        _sized(post.campaign_id.bytes, post.agent_id.encode(), post.content_id.bytes, post.platform.encode())
+        if (post := batch.posts.get(thing))
+        else b""
+        for thing in chunk.things
+    ]
+    kinds = [b"", *(_sized(name.encode()) for name in KINDS)]
+    sources = [_sized(name.encode()) for name in chunk.sources]
+    for few, places in ((posts, chunk.thing), (kinds, chunk.kind), (sources, chunk.source)):
+        yield map(few.__getitem__, places.tolist())
+
+
+def _sized(*values: bytes) -> bytes:
+    return b"".join(len(value).to_bytes(4, "big") + value for value in values)
 
 
 def _stage(cursor: Any, batch: _Batch, chunk: Columns) -> None:
@@ -553,7 +552,8 @@ def columns_of(rows: Iterable[Measurement]) -> Columns:
         value = increase if total is None else total
         if (
             (increase is None) == (total is None)
-            or not 0 <= value <= LARGEST  # type: ignore[operator]
+            or type(value) is not int
+            or not 0 <= value <= LARGEST
             or (post_id is None) == (artifact_id is None)
         ):
             problems[line] = _problem(row)
@@ -632,8 +632,8 @@ def _problem(row: Measurement) -> str:
     number = row.increase if row.total is None else row.total
     if (row.increase is None) == (row.total is None) or number is None:
         return "give either increase or total."
-    if not 0 <= number <= LARGEST:
-        return f"the number is not from 0 to {LARGEST}."
+    if type(number) is not int or not 0 <= number <= LARGEST:
+        return f"the number is no whole one from 0 to {LARGEST}."
     return "give either artifact_id or platform_post_id."
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from audit.errors import Invalid
@@ -54,6 +55,7 @@ UNDERSTOOD = {
     *("increase", "total", "value", *MetricType.values),
 }
 
+NAMES = ("platform", "platform_post_id", "artifact_id", "metric_type", "source")  # the same few, over and over
 BLOCK = 16 * MB  # of a file of lines, read at once
 Reading = Callable[[Row], Iterable[Measurement]]  # raises Invalid: a row is taken whole or not
 
@@ -81,7 +83,7 @@ class Piece:
     measurements: list[Measurement | Columns]
     rejects: list[Reject]
     row_count: int
-    text: bytes  # as it was read
+    text: Callable[[], bytes]  # as it was read, a row in a line
     first_line: int
     position: int  # bytes up to here; of Parquet, rows
     line: int
@@ -95,7 +97,7 @@ class Piece:
 
     @cached_property
     def _lines(self) -> list[bytes]:
-        return self.text.split(b"\n")
+        return self.text().split(b"\n")
 
 
 class Changed(Exception):
@@ -160,7 +162,7 @@ class Input:
             measurements: list[Measurement | Columns]
             rejects: list[Reject] = []
             is_whole = not inside and (is_last or block.endswith(b"\n"))
-            found = table.at_once(block, line) if table and is_whole else None
+            found = (table.at_once if table else json_at_once)(block, line) if is_whole else None
             if found:
                 taken, block, measurements = block, b"", [found]
                 row_count = taken.count(b"\n") + (not taken.endswith(b"\n"))
@@ -174,10 +176,14 @@ class Input:
             position += len(taken)
             first_line = line + 1
             line += taken.count(b"\n") + (is_last and not block and not taken.endswith(b"\n"))
-            yield Piece(measurements, rejects, row_count, taken, first_line, position, line, hashed.hexdigest())
+            yield Piece(
+                measurements, rejects, row_count, partial(bytes, taken), first_line, position, line, hashed.hexdigest()
+            )
 
     def _of_parquet(self, position: int, digest: str) -> Iterator[Piece]:
-        """Row by row as text, so that a time or a number is understood as in a CSV file. A row's line is its number."""
+        """A batch at once where all of it is plain; otherwise row by row as text, so that a time or a number is
+        understood as in a CSV file. A row's line is its number.
+        """
         hashed = sha256()
         while part := self.stream.read(MB):
             hashed.update(part)
@@ -197,17 +203,29 @@ class Input:
                     for batch in file.iter_batches(CHUNK, row_groups=[group], columns=wanted):
                         begin, first = first, first + batch.num_rows
                         if first > position:
-                            rows = _text_rows(batch.select(wanted), begin + 1)[max(0, position - begin) :]
-                            measurements, rejects = _taken(rows, table.row)
-                            text = b"\n".join(row.raw for row in rows)
-                            yield Piece(
-                                measurements, rejects, len(rows), text, rows[0].line, first, first, hashed.hexdigest()
-                            )
+                            here = max(begin, position)
+                            rows = batch.select(wanted).slice(here - begin)
+                            yield _of_batch(rows, table, here, hashed.hexdigest())
                 first = last
         except (pa.ArrowException, OSError) as problem:
             if getattr(problem, "errno", None):
                 raise
             raise Invalid(f"This is no Parquet file that can be read: {str(problem).splitlines()[0]}") from None
+
+
+def _of_batch(batch: pa.RecordBatch, table: "Table", line: int, digest: str) -> Piece:
+    """`line` is the number of the row before it."""
+    measurements: list[Measurement | Columns]
+    if found := table.batch_at_once(batch, line):
+        measurements, rejects = [found], list[Reject]()
+    else:
+        measurements, rejects = _taken(_text_rows(batch, line + 1), table.row)
+
+    def text() -> bytes:
+        return b"\n".join(row.raw for row in _text_rows(batch, line + 1))
+
+    last = line + batch.num_rows
+    return Piece(measurements, rejects, batch.num_rows, text, line + 1, last, last, digest)
 
 
 def _some_rows(
@@ -274,7 +292,7 @@ class Table:
         if "platform" not in place and not how.platform:
             raise Invalid("The file has no column platform, so say which it is: --platform youtube.")
         self.measures = [kind for kind in MetricType.values if kind in place]
-        self.numbers = [name for name in ("increase", "total", "value") if name in place]
+        self.numbers: list[str] = [name for name in ("increase", "total", "value") if name in place]
         self.is_long = "metric_type" in place
         if self.is_long and not self.numbers:
             check_columns(columns, ["increase"])
@@ -346,10 +364,7 @@ class Table:
         """
         if b'"' in block or b"\0" in block or b"\n\n" in block or block.startswith(b"\n"):
             return None
-        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-        if np.diff(ends, prepend=-1, append=len(block)).max() >= LONGEST_LINE:
-            return None
-        if block.count(b"\r") != block.count(b"\r\n") or (b"\r\n\r\n" in block):
+        if _longest_line(block) >= LONGEST_LINE or block.count(b"\r") != block.count(b"\r\n") or (b"\r\n\r\n" in block):
             return None
         try:
             block.decode()  # also what stands in columns that nobody reads
@@ -357,11 +372,33 @@ class Table:
         except (UnicodeDecodeError, pa.ArrowException, _Unusual):
             return None
 
+    def batch_at_once(self, batch: pa.RecordBatch, line: int) -> Columns | None:
+        """The same for rows of a Parquet file."""
+        found = {}
+        names = (OTHER_NAMES.get(name, name) for name in self.columns)
+        try:
+            for name, column in zip(names, batch.columns, strict=True):
+                if name in NAMES:
+                    found[name] = _given_texts(column).dictionary_encode()
+                elif name == "event_id":
+                    found[name] = _hex(column) if column.type == pa.binary(16) else _given_texts(column)
+                elif name == "observed_at":
+                    found[name] = _moments(column)
+                elif name in self._numbers:
+                    found[name] = column if pa.types.is_integer(column.type) else _numbers(_given_texts(column))
+            return self._columns({**found, **{name: _not_negative(found[name]) for name in self._numbers}}, line)
+        except (UnicodeDecodeError, pa.ArrowException, _Unusual):
+            return None
+
+    @property
+    def _numbers(self) -> list[str]:
+        return self.numbers if self.is_long else list(self.measures)
+
     def _arrow(self, block: bytes) -> dict[str, Any]:
         names = [OTHER_NAMES.get(name, name) or f" {at}" for at, name in enumerate(self.columns)]
         few = pa.dictionary(pa.int32(), pa.string())
-        numbers = self.numbers if self.is_long else self.measures
-        types = dict.fromkeys(("platform", "platform_post_id", "artifact_id", "metric_type", "source"), few)
+        numbers = self._numbers
+        types = dict.fromkeys(NAMES, few)
         types |= {"observed_at": pa.timestamp("us", "UTC"), "event_id": pa.string()}
         types |= dict.fromkeys(numbers, pa.string())  # Arrow's own numbers may be negative or hexadecimal
         wanted = [name for name in names if name in types]
@@ -443,8 +480,81 @@ class Table:
         return [*posts, *ids], np.where(is_artifact, artifact + len(posts), post)
 
 
+# Lines of JSON
+
+_JSON = {"increase": pa.int64(), "total": pa.int64()}
+_TEXTS = ("event_id", "platform", "artifact_id", "platform_post_id", "metric_type", "observed_at", "source")
+_AS_JSON = pajson.ParseOptions(
+    explicit_schema=pa.schema(dict.fromkeys(_TEXTS, pa.string()) | _JSON), unexpected_field_behavior="error"
+)
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_MOMENT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+
+
+def json_at_once(block: bytes, line: int) -> Columns | None:
+    """The events of all lines, as `measured` understands each by itself; None when one of them is unusual."""
+    if b"\\u" in block or b"null" in block or b"\r" in block or _longest_line(block) >= LONGEST_LINE:
+        return None
+    try:
+        block.decode()
+        options = pajson.ReadOptions(use_threads=False, block_size=len(block) + 1)
+        found = pajson.read_json(pa.BufferReader(block), options, _AS_JSON)
+        is_post, is_artifact = (found[name].is_valid() for name in ("platform_post_id", "artifact_id"))
+        if (
+            found.num_rows != block.count(b"\n") + (not block.endswith(b"\n"))
+            or found["platform"].null_count
+            or not pc.all(pc.xor(is_post, is_artifact)).as_py()
+            or any(pc.any(pc.equal(found[name], "")).as_py() for name in _TEXTS)
+            or not _all_match(found["event_id"], _UUID)
+            or not _all_match(found["artifact_id"], _UUID)
+            or not _all_match(found["observed_at"], _MOMENT)
+        ):
+            return None
+        at = found.schema.get_field_index("observed_at")
+        found = found.set_column(at, "observed_at", found["observed_at"].cast(pa.timestamp("us", "UTC")))
+        (batch,) = found.combine_chunks().to_batches()
+        return Table(found.column_names, HowToRead(Format.NDJSON, source="api")).batch_at_once(batch, line)
+    except (UnicodeDecodeError, pa.ArrowException):
+        return None
+
+
+def _all_match(column: Any, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(column.drop_null(), pattern), min_count=0).as_py())
+
+
+def _longest_line(block: bytes) -> int:
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    return int(np.diff(ends, prepend=-1, append=len(block)).max())
+
+
 class _Unusual(Exception):
     """Something that only a careful look can name."""
+
+
+def _given_texts(column: Any) -> Any:
+    """An empty text says nothing, as NULL does."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise _Unusual
+    return pc.if_else(pc.equal(column, ""), None, column.cast(pa.string()))
+
+
+def _hex(column: Any) -> Any:
+    return pa.array([key and key.hex() for key in column.to_pylist()], pa.string())
+
+
+def _moments(column: Any) -> Any:
+    if column.null_count or not (pa.types.is_timestamp(column.type) and column.type.tz):
+        raise _Unusual
+    return column.cast(pa.timestamp("us", "UTC"), safe=False)  # Spark and pandas write nanoseconds
+
+
+def _not_negative(column: Any) -> Any:
+    whole = column.cast(pa.int64())
+    if not pc.all(pc.greater_equal(whole, 0), min_count=0).as_py():
+        raise _Unusual
+    return whole
 
 
 def _texts(column: Any, amount: int, default: str) -> tuple[list[str], Any]:

@@ -27,6 +27,7 @@ from audit.models import AuditLog
 from content.models import PublishRecord
 from content.post_file import Reject
 from metrics.choices import IngestState, MetricType
+from metrics.events import measured
 from metrics.models import MetricEvent, MetricIngest
 from metrics.partitions import this_month
 from metrics.services import files, inputs
@@ -190,7 +191,91 @@ def test_rows_are_understood_at_once_as_they_are_one_by_one() -> None:
         quick += 1
         assert not rejects
         assert told(found) == told(columns_of(measurements))  # type: ignore[arg-type]
+        batch = batch_of(header, rows)
+        measurements, rejects = inputs._taken(inputs._text_rows(batch, 2), table.row)
+        found = table.batch_at_once(batch, 1)
+        assert found
+        assert not rejects
+        assert told(found) == told(columns_of(measurements))  # type: ignore[arg-type]
     assert quick > 30
+
+
+def test_lines_of_json_are_understood_at_once_as_they_are_one_by_one() -> None:
+    chance = random.Random(8)
+    some = str(UUID(int=7))
+    odd: list[dict[str, Any]] = [
+        {"platform": ""},
+        {"platform": "tik\u0000tok"},
+        {"platform": 5},
+        {"metric_type": "loves"},
+        {"increase": -1},
+        {"increase": "7"},
+        {"increase": 7.0},
+        {"increase": 2**63},
+        {"increase": None},
+        {"increase": 3, "total": 3},
+        {"observed_at": "yesterday"},
+        {"observed_at": "2026-02-30T10:00:00Z"},
+        {"observed_at": "2026-03-01 10:00:00Z"},
+        {"observed_at": "2026-03-01T10:00:00+99:00"},
+        {"observed_at": "2026-03-01T10:00:60Z"},
+        {"observed_at": 5},
+        {"source": None},
+        {"source": "  api"},
+        {"event_id": "no id"},
+        {"event_id": some.replace("-", "")},
+        {"artifact_id": some, "platform_post_id": "a"},
+        {"artifact_id": f"{{{some}}}", "platform_post_id": None},
+        {"nobody": "asked"},
+    ]
+    quick = 0
+    for number in range(120):
+        lines = []
+        for _ in range(chance.randrange(1, 12)):
+            event: dict[str, Any] = {
+                "platform": chance.choice(["youtube", "tiktok"]),
+                "metric_type": chance.choice(MetricType.values),
+                chance.choice(["increase", "total"]): chance.choice([0, 7, 2**63 - 1]),
+                "observed_at": chance.choice(["2026-03-01T10:00:00Z", "2026-03-01T12:00:00.25+02:00"]),
+            }
+            event |= chance.choice([{"artifact_id": some}, {"platform_post_id": "Ω b"}])
+            event |= chance.choice([{}, {"source": "probe"}])
+            event |= {"event_id": str(UUID(int=chance.getrandbits(128)))} if number % 3 else {}
+            lines.append(event)
+        if number % 2:
+            lines[chance.randrange(len(lines))] |= odd[number // 2 % len(odd)]
+        block = b"".join(json.dumps(line, ensure_ascii=number % 5 == 0).encode() + b"\n" for line in lines)
+        found = inputs.json_at_once(block, 0)
+        if found is None:
+            continue
+        quick += 1
+        careful = [measured(line, text) for line, text in enumerate(block.splitlines(), 1)]
+        assert told(found) == told(columns_of(careful))  # type: ignore[arg-type]
+    assert quick > 40
+    one = b'{"platform": "x", "metric_type": "views", "increase": 1, "observed_at": "2026-03-01T10:00:00Z"'
+    for block in (
+        one + b', "artifact_id": "%s"}\n\n' % some.encode(),
+        one + b', "artifact_id": "%s"}{"platform": "x"}\n' % some.encode(),
+        one + b', "artifact_id": "%s", "increase": 2}\n' % some.encode(),
+        one + b', "artifact_id": "%s"\n' % some.encode(),
+        b"[]\n",
+        b"{}\n",
+        b"\xff\n",
+        b"\n",
+        b"",
+    ):
+        assert inputs.json_at_once(block, 0) is None, block
+
+
+def batch_of(header: list[str], rows: list[list[str]]) -> pa.RecordBatch:
+    """As Parquet has them: times and numbers by their type, and nothing as NULL."""
+    means = {"observed_at": datetime.fromisoformat, **dict.fromkeys(["increase", "total", "likes"], int)}
+    columns = []
+    for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+        columns.append(pa.array([means.get(name, str)(cell) if cell else None for cell in cells]))
+    return pa.record_batch(
+        [column.cast(pa.string()) if column.type == pa.null() else column for column in columns], header
+    )
 
 
 def told(columns: Columns) -> list[tuple[Any, ...]]:

@@ -19,6 +19,28 @@ from config import embedded
 CHECKOUT = Path(__file__).parents[2]
 started: list[subprocess.Popen[str]] = []  # a test that fails halfway leaves them to the fixture `place`
 FAST = {"fsync": "off"}  # the machine does not lose power here, only processes die
+# The command itself, without the seconds in which Python starts: a kill shall meet what it does.
+WARM = """
+import sys, django
+django.setup()
+from django.core.management import CommandError, call_command
+import metrics.services.restore, metrics.services.files, adbc_driver_postgresql.dbapi, pyarrow.parquet
+print('ready', flush=True)
+sys.stdin.readline()
+try:
+    call_command(*COMMAND)
+except CommandError as problem:
+    sys.exit(str(problem))
+"""
+PARENTS = """
+    INSERT INTO agent (agent_id, status) VALUES ('writer-1', 'active');
+    INSERT INTO campaign (name, goal, target_platforms, budget_cap_etb, status)
+    VALUES ('Coffee', 'Sell it.', '["tiktok"]', 1, 'active');
+    INSERT INTO task (campaign_id, agent_id, task_type, priority, status, context)
+    SELECT campaign_id, 'writer-1', 'draft_post', 'high', 'pending', '{}' FROM campaign;
+    INSERT INTO artifact (campaign_id, task_id, artifact_type, version, content_ref, content_sha256)
+    SELECT campaign_id, task_id, 'text', 1, 'x', repeat('a', 64) FROM task;
+"""
 
 
 def environment(place: Path, **variables: str) -> dict[str, str]:
@@ -34,6 +56,17 @@ def python(place: Path, code: str) -> subprocess.Popen[str]:
 
 def manage(place: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     return popen([sys.executable, "manage.py", *arguments], environment(place, **variables))
+
+
+def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
+    """That command, at the moment where it begins."""
+    child = python(place, WARM.replace("COMMAND", repr(arguments)))
+    assert child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout.readline() == "ready\n"
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    return child
 
 
 def popen(command: list[str], variables: dict[str, str]) -> subprocess.Popen[str]:
@@ -110,6 +143,15 @@ def query(place: Path, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(address, autocommit=True, connect_timeout=10) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+
+def write_parents(connection: psycopg.Connection[Any]) -> None:
+    """One campaign with one artifact, and nothing else."""
+    for table in ("agent", "campaign", "task", "artifact"):
+        connection.execute(f"DELETE FROM {table}")
+    for statement in PARENTS.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
 
 
 def server_processes(place: Path) -> list[int]:

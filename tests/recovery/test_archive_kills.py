@@ -17,7 +17,7 @@ import pytest
 
 from config import embedded
 from metrics.partitions import EVENTS, this_month
-from tests.recovery.support import FAST, kill_group, manage, python, query
+from tests.recovery.support import FAST, kill_group, manage, query, start, write_parents
 
 KILLS = int(os.environ.get("KILLS", "8"))
 ROWS = 60_000
@@ -25,33 +25,11 @@ OLD = this_month().plus(-9)
 LEAF = EVENTS.leaf(OLD)
 NOT_COLD = ("exporting", "verified", "restored")
 
-PARENTS = """
-    INSERT INTO agent (agent_id, status) VALUES ('writer-1', 'active');
-    INSERT INTO campaign (name, goal, target_platforms, budget_cap_etb, status)
-    VALUES ('Coffee', 'Sell it.', '["tiktok"]', 1, 'active');
-    INSERT INTO task (campaign_id, agent_id, task_type, priority, status, context)
-    SELECT campaign_id, 'writer-1', 'draft_post', 'high', 'pending', '{}' FROM campaign;
-    INSERT INTO artifact (campaign_id, task_id, artifact_type, version, content_ref, content_sha256)
-    SELECT campaign_id, task_id, 'text', 1, 'x', repeat('a', 64) FROM task;
-"""
 EVENTS_SQL = """
     INSERT INTO metric_event (campaign_id, agent_id, content_id, platform, metric_type, metric_value, observed_at,
                               source)
     SELECT a.campaign_id, 'writer-1', a.artifact_id, 'tiktok', 'views', n, {at}, 'test'
     FROM artifact a, generate_series(1, {rows}) n
-"""
-# The command itself, without the seconds in which Python starts: a kill shall meet what it does.
-WARM = """
-import sys, django
-django.setup()
-from django.core.management import CommandError, call_command
-import metrics.services.restore, adbc_driver_postgresql.dbapi, pyarrow.parquet
-print('ready', flush=True)
-sys.stdin.readline()
-try:
-    call_command(*COMMAND)
-except CommandError as problem:
-    sys.exit(str(problem))
 """
 
 
@@ -71,11 +49,7 @@ def house(place: Path) -> Iterator[Path]:
 
 
 def fill(connection: psycopg.Connection[Any]) -> None:
-    for table in ("agent", "campaign", "task", "artifact"):
-        connection.execute(f"DELETE FROM {table}")
-    for statement in PARENTS.split(";\n"):
-        if statement.strip():
-            connection.execute(statement)
+    write_parents(connection)
     at = f"'{OLD.start.isoformat()}'::timestamptz + n * interval '30 seconds'"
     connection.execute(EVENTS_SQL.format(at=at, rows=ROWS))
 
@@ -96,16 +70,6 @@ class Collector(threading.Thread):
                 except psycopg.Error as error:
                     self.problems.append(str(error))
                 time.sleep(0.02)
-
-
-def start(place: Path, *arguments: str) -> Any:
-    child = python(place, WARM.replace("COMMAND", repr(arguments)))
-    assert child.stdout is not None
-    assert child.stdin is not None
-    assert child.stdout.readline() == "ready\n"
-    child.stdin.write("go\n")
-    child.stdin.flush()
-    return child
 
 
 def hot_and_cold(place: Path) -> tuple[int, int]:
