@@ -30,14 +30,21 @@ def write(
     table: PartitionedTable, leaf: str, columns: Sequence[Column], directory: str, receipt: MetricArchive, watch: Watch
 ) -> str:
     """Every row of the month into a new file; returns its path. Nothing of it stays when it fails."""
-    store, writer = Store(), None
+    store, writer, written = Store(), None, None
     batches = hot_batches(table, leaf, columns, using=USING)
-    with store.new_file(directory, receipt) as (path, stream), closing(batches):
+    with (
+        store.new_file(directory, receipt) as (path, stream),
+        closing(batches),
+        ThreadPoolExecutor(1) as pen,  # one batch is written while the next is put into form
+    ):
         for batch in batches:
             writer = writer or pq.ParquetWriter(stream, batch.schema, **_options(batch.schema))
-            writer.write_batch(batch)
+            if written is not None:
+                written.result()
+            written = pen.submit(writer.write_batch, batch)
             watch.rows(batch.num_rows)
-        if writer is not None:
+        if writer is not None and written is not None:
+            written.result()
             writer.close()
     return path
 
@@ -107,10 +114,11 @@ def compared(leaf: str, columns: Sequence[Column], path: str, watch: Watch) -> t
     """The file as it now lies there, its checks, and the columns in which it is not the table; while we read the file,
     PostgreSQL reads the table."""
     store = Store()
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
         told_by_table = beside.submit(_checks_beside, leaf, columns)
-        size, sha256 = store.sha256(path)
-        rows, found = checks_of_file(store, ArchiveFile(path, 0, size, sha256), columns, watch)
+        hashed = beside.submit(store.sha256, path)
+        rows, found = checks_of_file(store, ArchiveFile(path, 0, 0, ""), columns, watch)
+        size, sha256 = hashed.result()
         table_rows, table_checks = told_by_table.result()
     wrong = different(found, table_checks)
     if rows != table_rows:

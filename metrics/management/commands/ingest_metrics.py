@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 
 from audit.context import Actor
 from audit.errors import Refused
 from content.management.commands.adopt_posts import platform_name
 from content.post_file import Reject
 from content.progress import Progress
+from metrics.management.showing import sentence_of
 from metrics.services.files import Counted, NothingTaken, Rejects, ingest_input
 from metrics.services.inputs import Format, HowToRead
 
@@ -56,7 +58,7 @@ class Command(BaseCommand):
         rejects_path = options["rejects"] or (path.with_name(f"{path.name}.rejects.csv") if path.is_file() else None)
         if rejects_path and rejects_path.exists() and path.exists() and rejects_path.samefile(path):
             raise CommandError(f"{path} is the file itself; rejects need another (--rejects).")
-        told = 0
+        told, taken = 0, 0
         try:
             with _opened(name) as stream, Progress("ingesting", stream) as progress:
 
@@ -66,6 +68,11 @@ class Command(BaseCommand):
                     if told <= TOLD or rejects_path is None:
                         progress.line(str(reject))
 
+                def report(position: int, size: int | None, so_far: Counted) -> None:
+                    nonlocal taken
+                    taken = so_far.accepted
+                    progress.at(f"{taken:,} events", position)
+
                 counted = ingest_input(
                     stream=stream,
                     name=os.fsencode(name).decode(errors="backslashreplace"),
@@ -73,7 +80,7 @@ class Command(BaseCommand):
                     actor=ACTOR,
                     rejects=Rejects(rejects_path, tell),
                     strict=options["strict"],
-                    report=lambda position, size, so_far: progress.at(f"{so_far.accepted:,} events", position),
+                    report=report,
                 )
         except OSError as error:
             raise CommandError(f"{error.filename or name} cannot be read or written: {error.strerror}.") from None
@@ -81,6 +88,12 @@ class Command(BaseCommand):
             raise CommandError(f"{refusal.sentence} {_where(rejects_path)}") from None
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
+        except (DatabaseError, InterfaceError) as error:
+            if options["strict"] or not taken:
+                raise  # manage.py says what the database lacks
+            raise CommandError(
+                f"{taken:,} events are in; run it again, and it goes on from there. {sentence_of(error)}"
+            ) from None
         self._tell(counted, rejects_path, options["json"])
 
     def _tell(self, counted: Counted, rejects_path: Path | None, as_json: bool) -> None:
