@@ -24,6 +24,7 @@ WARM = """
 import sys, django
 django.setup()
 from django.core.management import CommandError, call_command
+from django.db import Error
 import metrics.services.restore, metrics.services.files, adbc_driver_postgresql.dbapi, pyarrow.parquet
 print('ready', flush=True)
 sys.stdin.readline()
@@ -31,6 +32,11 @@ try:
     call_command(*COMMAND)
 except CommandError as problem:
     sys.exit(str(problem))
+except Error as problem:
+    from manage import what_to_do
+    if not what_to_do(problem):
+        raise
+    sys.exit(what_to_do(problem))
 """
 PARENTS = """
     INSERT INTO agent (agent_id, status) VALUES ('writer-1', 'active');

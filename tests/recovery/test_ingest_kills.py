@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -118,15 +119,13 @@ class Collector(threading.Thread):
     def _sent(self, body: bytes) -> bool:
         self.tries += 1
         headers = {"Authorization": f"Bearer {self.house.token}", "Content-Type": "application/x-ndjson"}
-        client = http.client.HTTPConnection("127.0.0.1", self.house.port, timeout=30)
         try:
-            client.request("POST", "/api/v1/metrics/events", body, headers)
-            answer = client.getresponse()
-            told = answer.read()
+            with closing(http.client.HTTPConnection("127.0.0.1", self.house.port, timeout=30)) as client:
+                client.request("POST", "/api/v1/metrics/events", body, headers)
+                answer = client.getresponse()
+                told = answer.read()
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            client.close()
         assert answer.status == 200 or answer.status >= 500, told
         return answer.status == 200
 
@@ -221,10 +220,10 @@ def settled(house: House) -> bool:
     deadline = time.monotonic() + AGAIN
     while time.monotonic() < deadline:
         try:
-            client = http.client.HTTPConnection("127.0.0.1", house.port, timeout=5)
-            client.request("GET", "/readyz")
-            if client.getresponse().status == 200:
-                return True
+            with closing(http.client.HTTPConnection("127.0.0.1", house.port, timeout=5)) as client:
+                client.request("GET", "/readyz")
+                if client.getresponse().status == 200:
+                    return True
         except (OSError, http.client.HTTPException):
             pass
         time.sleep(0.1)
