@@ -170,7 +170,9 @@ class MetricCounter(models.Model):
             at_least("first_total", "metric_counter", 0),
             models.UniqueConstraint(fields=["publish", "metric_type", "source"], name="metric_counter_key"),
         ]
-        indexes = [models.Index(fields=["metric_type", "first_observed_at"], name="idx_counter_first")]
+        indexes = [
+            models.Index(fields=["metric_type", "first_observed_at"], include=["first_total"], name="idx_counter_first")
+        ]
         triggers = BOOKKEEPING
 
     def __str__(self) -> str:

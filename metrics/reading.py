@@ -87,24 +87,29 @@ def table(scope: Scope, by_hour: bool, *, contents: bool = False) -> Any:
 # at the moment of that look, and is left out of what is compared.
 SUMS = """
     WITH first AS (
-        SELECT k.metric_type, date_bin(%(step)s, k.first_observed_at, 'epoch') AS bucket,
-               p.artifact_id AS content_id, p.campaign_id, t.agent_id, p.platform, k.first_total AS total
-        FROM metric_counter k JOIN publish_record p USING (publish_id)
-        JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)
+        SELECT k.metric_type, date_bin(%(step)s, k.first_observed_at, 'epoch') AS bucket, k.first_total AS total{of}
+        FROM metric_counter k{join}
         WHERE k.first_observed_at >= %(before)s AND k.first_observed_at < %(end)s
+          AND k.metric_type = ANY (%(measures)s)
     ), summed AS (
-        SELECT metric_type, bucket, {columns}, sum, sum AS compared, last_observed_at FROM {table}
+        SELECT metric_type, bucket, sum, sum AS compared, last_observed_at{columns} FROM {table}
         WHERE bucket >= %(before)s AND bucket < %(end)s AND metric_type = ANY (%(measures)s){scope}
         UNION ALL
-        SELECT metric_type, bucket, {columns}, 0, -total, NULL FROM first
-        WHERE metric_type = ANY (%(measures)s){scope}
+        SELECT metric_type, bucket, 0, -total, NULL{columns} FROM first WHERE true{scope}
     )
 """
+POST = " JOIN publish_record p USING (publish_id)"
+OF_COUNTERS = {  # where a counter has what a sum is of: its own tables are asked for no more than needed
+    "content_id": ("p.artifact_id AS content_id", POST),
+    "campaign_id": ("p.campaign_id", POST),
+    "platform": ("p.platform", POST),
+    "agent_id": ("t.agent_id", f"{POST} JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)"),
+}
 
 
 def points(scope: Scope, span: Span) -> list[Point]:
     """The sums of every measure by the hour or the day, from the period before on."""
-    sql = f"""{_sums(scope, span)}
+    sql = f"""{_sums(scope, span, ())}
         SELECT metric_type, bucket, sum(sum), sum(compared), max(last_observed_at) FROM summed GROUP BY 1, 2
     """
     return [
@@ -123,7 +128,7 @@ def parts(scope: Scope, span: Span, told_apart: Sequence[str]) -> list[Part]:
     """The largest of each column, all of them from one reading."""
     columns = ", ".join(told_apart)
     total = "COALESCE(sum(sum) FILTER (WHERE bucket >= %(start)s), 0)"
-    sql = f"""{_sums(scope, span)}
+    sql = f"""{_sums(scope, span, told_apart)}
         SELECT * FROM (
             SELECT GROUPING({columns}) AS grouping, {columns}, {total} AS total, {COMPARED},
                    count(*) OVER part, row_number() OVER (part ORDER BY {total} DESC, {columns}) AS place
@@ -215,7 +220,7 @@ def all_contents(scope: Scope, span: Span) -> Iterator[list[Listed]]:
 
 def compared(scope: Scope, span: Span, contents: Sequence[UUID]) -> dict[UUID, Compared]:
     """Of each content, its sum and what it is compared with."""
-    sql = f"""{_sums(scope, span, " AND content_id = ANY (%(contents)s)", contents=True)}
+    sql = f"""{_sums(scope, span, ("content_id",), " AND content_id = ANY (%(contents)s)")}
         SELECT content_id, COALESCE(sum(sum) FILTER (WHERE bucket >= %(start)s), 0), {COMPARED}
         FROM summed GROUP BY 1
     """
@@ -288,12 +293,14 @@ def measured_on(trace_id: str) -> Measured | None:
     return Measured(first, max(last for *_, last in found), list(sums.items()))
 
 
-def _sums(scope: Scope, span: Span, more: str = "", *, contents: bool = False) -> str:
-    model = table(scope, span.by_hour, contents=contents)
-    columns = ("content_id", "campaign_id", "agent_id", "platform")
+def _sums(scope: Scope, span: Span, columns: Sequence[str], more: str = "") -> str:
+    used = sorted({*columns, *scope})
+    found, joins = zip(*(OF_COUNTERS[column] for column in used), strict=True) if used else ((), ())
     return SUMS.format(
-        table=model._meta.db_table,
-        columns=", ".join(columns if model is not MetricRollupCampaign else columns[1:]),
+        table=table(scope, span.by_hour, contents="content_id" in columns)._meta.db_table,
+        columns="".join(f", {column}" for column in columns),
+        of="".join(f", {column}" for column in found),
+        join=max(joins, key=len, default=""),
         scope=_and(scope) + more,
     )
 

@@ -786,7 +786,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="metriccounter",
-            index=models.Index(fields=["metric_type", "first_observed_at"], name="idx_counter_first"),
+            index=models.Index(
+                fields=["metric_type", "first_observed_at"], include=("first_total",), name="idx_counter_first"
+            ),
         ),
         migrations.AddConstraint(
             model_name="metriccounter",

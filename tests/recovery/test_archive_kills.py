@@ -1,6 +1,6 @@
 """`kill -9` of archive and restore at random instants, with events coming in: hot and cold together never lose a row.
 
-KILLS says how often; eight are quick, fifty take some minutes.
+KILLS says how often; six are quick, fifty take some minutes.
 """
 
 import os
@@ -19,7 +19,7 @@ from config import embedded
 from metrics.partitions import EVENTS, this_month
 from tests.recovery.support import FAST, kill_group, manage, query, start, write_parents
 
-KILLS = int(os.environ.get("KILLS", "8"))
+KILLS = int(os.environ.get("KILLS", "6"))
 ROWS = 60_000
 OLD = this_month().plus(-9)
 LEAF = EVENTS.leaf(OLD)
