@@ -171,7 +171,12 @@ INSERT INTO metric_rollup_campaign (bucket, campaign_id, agent_id, platform, met
                                     last_observed_at, updated_at)
 SELECT date_trunc('day', observed, 'UTC') AS day, campaign_id, agent_id, platform, metric, sum(value), count(*),
        max(value), max(observed), max(observed)
-FROM measured GROUP BY day, campaign_id, agent_id, platform, metric;
+FROM measured GROUP BY day, campaign_id, agent_id, platform, metric
+-- Campaigns go on from one part of the world to the next.
+ON CONFLICT (metric_type, bucket, campaign_id, agent_id, platform) DO UPDATE
+SET sum = metric_rollup_campaign.sum + EXCLUDED.sum, count = metric_rollup_campaign.count + EXCLUDED.count,
+    max = greatest(metric_rollup_campaign.max, EXCLUDED.max),
+    last_observed_at = greatest(metric_rollup_campaign.last_observed_at, EXCLUDED.last_observed_at);
 
 INSERT INTO metric_counter (metric_counter_id, publish_id, metric_type, source, highest_total, last_total,
                             last_observed_at, first_total, first_observed_at, updated_at)
