@@ -112,6 +112,7 @@ def own() -> Iterator[tuple[str, str]]:
         yield "search: a post", page("search", q=post.platform_post_id)
         yield "trace", page("trace", post.artifact.task.trace_id)
     yield "archive", page("archive")
+    yield "slow queries", page("slow_queries")
     yield "API", reverse("api-docs")
     yield from of_people()
     yield from of_campaigns()

@@ -148,10 +148,16 @@ class MetricRollupCampaign(Rollup):
 
 
 class MetricCounter(models.Model):
-    """How far a post's running total has come: the highest seen is the sum of all its increases."""
+    """How far a post's running total has come: the highest seen is the sum of all its increases.
+
+    Whose it is stands here too, so that the first totals of a year are added up without a look at their posts.
+    """
 
     metric_counter_id = IdField()
     publish = models.ForeignKey(PublishRecord, models.PROTECT, related_name="counters", db_index=False)
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="+", db_index=False)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="+", db_index=False)
+    platform = models.TextField(help_text="Where it was measured.")
     metric_type = models.TextField(choices=MetricType, help_text="What is counted.")
     source = models.TextField(help_text="Who counts.")
     highest_total = models.BigIntegerField(help_text="The highest total ever reported.")

@@ -98,12 +98,11 @@ SUMS = """
         SELECT metric_type, bucket, 0, -total, NULL{columns} FROM first WHERE true{scope}
     )
 """
-POST = " JOIN publish_record p USING (publish_id)"
-OF_COUNTERS = {  # where a counter has what a sum is of: its own tables are asked for no more than needed
-    "content_id": ("p.artifact_id AS content_id", POST),
-    "campaign_id": ("p.campaign_id", POST),
-    "platform": ("p.platform", POST),
-    "agent_id": ("t.agent_id", f"{POST} JOIN artifact a USING (artifact_id) JOIN task t USING (task_id)"),
+OF_COUNTERS = {  # what a counter counts, in the words of the sums; its posts are looked up only for contents
+    "content_id": "p.artifact_id AS content_id",
+    "campaign_id": "k.campaign_id",
+    "platform": "k.platform",
+    "agent_id": "k.agent_id",
 }
 
 
@@ -295,12 +294,11 @@ def measured_on(trace_id: str) -> Measured | None:
 
 def _sums(scope: Scope, span: Span, columns: Sequence[str], more: str = "") -> str:
     used = sorted({*columns, *scope})
-    found, joins = zip(*(OF_COUNTERS[column] for column in used), strict=True) if used else ((), ())
     return SUMS.format(
         table=table(scope, span.by_hour, contents="content_id" in columns)._meta.db_table,
         columns="".join(f", {column}" for column in columns),
-        of="".join(f", {column}" for column in found),
-        join=max(joins, key=len, default=""),
+        of="".join(f", {OF_COUNTERS[column]}" for column in used),
+        join=" JOIN publish_record p USING (publish_id)" if "content_id" in used else "",
         scope=_and(scope) + more,
     )
 

@@ -178,11 +178,12 @@ SET sum = metric_rollup_campaign.sum + EXCLUDED.sum, count = metric_rollup_campa
     max = greatest(metric_rollup_campaign.max, EXCLUDED.max),
     last_observed_at = greatest(metric_rollup_campaign.last_observed_at, EXCLUDED.last_observed_at);
 
-INSERT INTO metric_counter (metric_counter_id, publish_id, metric_type, source, highest_total, last_total,
-                            last_observed_at, first_total, first_observed_at, updated_at)
-SELECT filling.id(min(observed), min(n), 'counter' || metric), publish_id, metric, 'collector', sum(value), sum(value),
-       max(observed), (array_agg(value ORDER BY observed, n))[1], min(observed), max(observed)
-FROM measured GROUP BY publish_id, metric;
+INSERT INTO metric_counter (metric_counter_id, publish_id, campaign_id, agent_id, platform, metric_type, source,
+                            highest_total, last_total, last_observed_at, first_total, first_observed_at, updated_at)
+SELECT filling.id(min(observed), min(n), 'counter' || metric), publish_id, campaign_id, agent_id, platform, metric,
+       'collector', sum(value), sum(value), max(observed), (array_agg(value ORDER BY observed, n))[1], min(observed),
+       max(observed)
+FROM measured GROUP BY publish_id, campaign_id, agent_id, platform, metric;
 
 INSERT INTO metric_correction (metric_correction_id, publish_id, metric_type, source, from_total, to_total, observed_at,
                                created_at)

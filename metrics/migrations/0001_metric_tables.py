@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
                 (
                     "metric_type",
                     models.TextField(
@@ -604,6 +605,20 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="corrections",
                 to="content.publishrecord",
+            ),
+        ),
+        migrations.AddField(
+            model_name="metriccounter",
+            name="agent",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+            ),
+        ),
+        migrations.AddField(
+            model_name="metriccounter",
+            name="campaign",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
             ),
         ),
         migrations.AddField(

@@ -226,12 +226,13 @@ TOTALS = f"""
         RETURNING event_id, observed_at
     ), counters AS (
         -- A total without a known one before it, nor one in this batch, is the first: its event is all of it.
-        INSERT INTO metric_counter AS k (publish_id, metric_type, source, highest_total, last_total, last_observed_at,
-                                         first_total, first_observed_at)
-        SELECT publish_id, metric_type, source, max(value),
+        INSERT INTO metric_counter AS k (publish_id, campaign_id, agent_id, platform, metric_type, source,
+                                         highest_total, last_total, last_observed_at, first_total, first_observed_at)
+        SELECT publish_id, campaign_id, agent_id, platform, metric_type, source, max(value),
                (array_agg(value ORDER BY observed_at DESC, value DESC))[1], max(observed_at),
                (array_agg(value ORDER BY observed_at, value))[1], min(observed_at)
-        FROM observed GROUP BY publish_id, metric_type, source ORDER BY publish_id, metric_type, source
+        FROM observed GROUP BY publish_id, campaign_id, agent_id, platform, metric_type, source
+        ORDER BY publish_id, metric_type, source
         ON CONFLICT (publish_id, metric_type, source) DO UPDATE
         SET highest_total = GREATEST(k.highest_total, EXCLUDED.highest_total),
             last_total = CASE WHEN EXCLUDED.last_observed_at > k.last_observed_at

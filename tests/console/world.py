@@ -110,7 +110,8 @@ def _metrics(post: models.Model) -> None:
     measure(post)
     counter = {"publish": post, "source": "platform_api", **common}
     totals = {"highest_total": 30, "last_total": 30, "first_total": 5}
-    MetricCounter.objects.create(**counter, **totals, last_observed_at=now, first_observed_at=now)
+    whose = {"campaign": post.campaign, "agent": post.artifact.task.agent, "platform": post.platform}
+    MetricCounter.objects.create(**counter, **whose, **totals, last_observed_at=now, first_observed_at=now)
     MetricCorrection.objects.create(**counter, from_total=30, to_total=28, observed_at=now)
     MetricArchive.objects.create(
         table_name="metric_event",
@@ -208,7 +209,8 @@ def _rows_beside(post: models.Model, index: int) -> None:
     common = {"metric_type": MetricType.VIEWS}
     counter = {"publish": post, "source": "platform_api", **common}
     totals = {"highest_total": 30, "last_total": 30, "first_total": 5}
-    MetricCounter.objects.create(**counter, **totals, last_observed_at=now, first_observed_at=now)
+    whose = {"campaign": post.campaign, "agent": post.artifact.task.agent, "platform": post.platform}
+    MetricCounter.objects.create(**counter, **whose, **totals, last_observed_at=now, first_observed_at=now)
     MetricCorrection.objects.create(**counter, from_total=30, to_total=28, observed_at=now)
     VideoAsset.objects.create(agent=task.agent, task=task, artifact=post.artifact, platform="tiktok", status="pending")
     ApiToken.objects.create(

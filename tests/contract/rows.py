@@ -240,6 +240,9 @@ MINIMAL: dict[str, Row] = {
     },
     "metric_counter": {
         "publish_id": parent("publish_record"),
+        "campaign_id": parent("campaign"),
+        "agent_id": parent("agent"),
+        "platform": "youtube",
         "metric_type": "views",
         "source": "youtube-api",
         "highest_total": 7,

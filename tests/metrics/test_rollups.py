@@ -252,7 +252,8 @@ def test_running_totals_that_are_higher_than_their_events_are_told() -> None:
     post = published_post("clip-1")
     measured(post, 5)
     counter = {"publish": post, "metric_type": MetricType.VIEWS, "last_observed_at": NOW.start}
-    counter |= {"first_total": 2, "first_observed_at": NOW.start}
+    counter |= {"first_total": 2, "first_observed_at": NOW.start, "platform": post.platform}
+    counter |= {"campaign": post.campaign, "agent": post.artifact.task.agent}
     MetricCounter.objects.create(**counter, source="api", highest_total=5, last_total=5)
     assert "agree" in run()  # a source that also sends increases may only raise the sum
     MetricCounter.objects.create(**counter, source="file", highest_total=2, last_total=2)
