@@ -31,6 +31,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from config.backup import wal
 from config.embedded_home import (
     ServerProblem,
     as_server_user,
@@ -52,6 +53,7 @@ __all__ = [
     "programs",
     "running",
     "secret_key",
+    "server_environment",
     "server_for_command",
     "socket_dir",
     "start",
@@ -84,6 +86,7 @@ SPAWN_ATTEMPTS = 6
 NO_SERVER = {
     *("help", "--help", "-h", "version", "--version", "check", "collectstatic", "diffsettings", "findstatic"),
     *("makemessages", "compilemessages", "makemigrations", "serve"),  # serve holds the server itself
+    *("restore", "restore_drill"),  # they run on other machines too, and start servers of their own
 }
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -219,7 +222,7 @@ def _spawn(place: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts the postmaster in a session of its own, so that Ctrl-C in the terminal does not reach it before us."""
     for left in socket_dir(place).iterdir():
         left.unlink()  # a killed server's socket; a living one of ours would have been found
-    environment = _environment()
+    environment = server_environment()
     if stale := _pid_on_file(place):
         # The id in postmaster.pid was seen to be no server of ours. This variable (pg_ctl's) makes PostgreSQL see it
         # too; removing the file would also remove its guard against backends that outlive their server.
@@ -227,14 +230,15 @@ def _spawn(place: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     log = place / "server.log"
     if log.exists() and log.stat().st_size > 10_000_000:
         log.replace(log.with_suffix(".log.1"))
-    settings = {**OPTIONS, "unix_socket_directories": str(socket_dir(place)), **options}
+    archiving = _archiving(place)
+    settings = {**OPTIONS, "unix_socket_directories": str(socket_dir(place)), **archiving, **options}
     command = [str(programs() / "postgres"), "-D", str(_data(place)), "-p", str(PORT)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     output = open_in_home(log, os.O_WRONLY | os.O_APPEND)
     try:
         child = subprocess.Popen(
-            [*as_server_user(place), *command],
+            [*as_server_user(place, sys.executable if archiving else ""), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -246,6 +250,27 @@ def _spawn(place: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
         os.close(output)
     _children[child.pid] = child
     return child
+
+
+def _archiving(place: Path) -> dict[str, str]:
+    """Where BACKUP_URL is set the log is archived, by the user that runs the server: the directory must be its own."""
+    try:
+        target, options = wal.server_options(os.environ)
+        if target is None:
+            return {}
+        target.parent.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        target.mkdir(mode=0o700, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(target, *server_user(place))
+    except wal.BackupProblem as problem:
+        raise ServerProblem(str(problem)) from None
+    except OSError as error:
+        raise ServerProblem(f"BACKUP_URL: {error.filename} cannot be used: {error.strerror}.") from None
+    probe = [*as_server_user(place), "sh", "-c", 'test -w "$1" && test -x "$1"', "sh", str(target)]
+    if subprocess.run(probe, check=False, capture_output=True, cwd="/").returncode:
+        user = user_name(server_user(place)[0])
+        raise ServerProblem(f"PostgreSQL runs as {user}, who cannot write to {target}: set another BACKUP_URL.")
+    return options
 
 
 def _stop(place: Path) -> None:
@@ -338,7 +363,7 @@ def _last_words(place: Path) -> str:
 # --- The first time --------------------------------------------------------------------------------------------------
 
 
-def _environment() -> dict[str, str]:
+def server_environment() -> dict[str, str]:
     """Ours without the variables by which PostgreSQL's programs would be led elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
@@ -364,7 +389,7 @@ def _create(place: Path, guard: int) -> None:
     command = [*as_server_user(place), str(programs() / "initdb"), "-D", str(draft), "-U", SUPERUSER, "-A", "trust"]
     command += ["-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     made = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=_environment(), cwd="/", pass_fds=[guard]
+        command, check=False, capture_output=True, text=True, env=server_environment(), cwd="/", pass_fds=[guard]
     )
     if made.returncode != 0:
         reason = (made.stderr.strip().splitlines() or ["initdb gave no reason"])[-1]

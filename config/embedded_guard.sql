@@ -4,6 +4,9 @@ SET LOCAL client_min_messages = warning;
 
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
 
+-- The texts of everybody's statements, for the console's page of slow ones. Nobody else gets that right.
+GRANT pg_read_all_stats TO gatehouse_migrator WITH INHERIT TRUE, SET FALSE;
+
 -- A schema of the superuser's: whoever owns "public" may drop what is in it, whoever made it.
 CREATE SCHEMA IF NOT EXISTS gatehouse_guard;
 

@@ -106,11 +106,12 @@ def _make_system_user() -> pwd.struct_passwd:
         ) from None
 
 
-def as_server_user(place: Path) -> list[str]:
+def as_server_user(place: Path, program: str = "") -> list[str]:
     """The words before a server program's command line: none, or for root those that lay its rights down.
 
     The checkout may lie where that user may not look (/root is 0700). Its parents keep their modes: the server keeps
-    the one capability to pass through, the weaker of two that suffices, and none where none is needed.
+    the one capability to pass through, the weaker of two that suffices, and none where none is needed. `program` is
+    what the server itself will start: it may lie there too.
     """
     if os.geteuid() != 0:
         return []
@@ -118,7 +119,8 @@ def as_server_user(place: Path) -> list[str]:
     become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
     binary = programs() / "postgres"
     share = binary.parent.parent / "share"
-    probe = ["sh", "-c", 'test -r "$1" && cd "$2" && exec "$3" --version', "sh", str(share), str(place), str(binary)]
+    test = 'test -r "$1" && cd "$2" && "$3" --version && { test -z "$4" || "$4" --version; }'
+    probe = ["sh", "-c", test, "sh", str(share), str(place), str(binary), program]
     for capability in ("", "dac_read_search", "dac_override"):
         # PostgreSQL's programs ask access(2), which ignores capabilities unless the securebit says otherwise.
         keep = [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"] if capability else []

@@ -66,6 +66,14 @@ def archive_address(name: str, default: str) -> str:
     return text
 
 
+def directory_address(name: str) -> str:
+    """A directory, or nothing."""
+    text = env.str(name, "")
+    if text and not text.startswith("file:"):
+        raise BadSetting(name, f"must be an address such as file:///srv/backup; it is {text!r}.")
+    return archive_address(name, text) if text else ""
+
+
 def web_address(name: str, default: str) -> str:
     """The scheme and host under which people reach the console, without a slash at the end."""
     text = env.str(name, default).rstrip("/")

@@ -10,6 +10,7 @@ from config.env import (
     app_database,
     archive_address,
     database,
+    directory_address,
     env,
     port,
     read,
@@ -91,6 +92,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.monitoring.requests.WatchMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -207,6 +209,11 @@ ARCHIVE_URL = archive_address("ARCHIVE_URL", (HOME / "archive").as_uri())
 METRIC_RETENTION_DAYS = whole("METRIC_RETENTION_DAYS", 180, "days")
 AUDIT_RETENTION_DAYS = whole("AUDIT_RETENTION_DAYS", 0, "days")
 
+# Where backups go, and for how many days each moment stays within reach. Without BACKUP_URL there are none.
+BACKUP_URL = directory_address("BACKUP_URL")
+BACKUP_DAYS = whole("BACKUP_DAYS", 30, "days")
+BACKUP_DATABASE_URL = env.str("BACKUP_DATABASE_URL", "")
+
 # Seconds during which a person may take a decision back; the post leaves no earlier.
 REVIEW_UNDO_SECONDS = seconds("REVIEW_UNDO_SECONDS", 60)
 
@@ -217,10 +224,31 @@ CONTROL_ROOM_KEEPS = True
 WEB_THREADS = 24
 API_WAITERS = WEB_THREADS // 2
 
+# Those who watch from outside. /metrics is not there without its token.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+if 0 < len(METRICS_TOKEN) < 16:
+    raise BadSetting("METRICS_TOKEN", "must have 16 characters or more, such as `openssl rand -hex 24` gives.")
+
+LOG_FORMAT = env.str("LOG_FORMAT", "line")  # json: an object a line, and a line for each request
+if LOG_FORMAT not in {"line", "json"}:
+    raise BadSetting("LOG_FORMAT", f"must be line or json; it is {LOG_FORMAT!r}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "config.monitoring.logs.JsonLines"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"gatehouse.access": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"}},
 }
+
+SENTRY_DSN = env.str("SENTRY_DSN", "")  # of Sentry, or of what speaks as it does (GlitchTip, Bugsink)
+if SENTRY_DSN:
+    from config.monitoring.errors import NotAnAddress, report_to
+
+    try:
+        report_to(SENTRY_DSN, ENVIRONMENT)
+    except NotAnAddress:
+        raise BadSetting("SENTRY_DSN", "must be an address such as https://key@errors.example.org/1.") from None

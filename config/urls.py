@@ -8,12 +8,14 @@ from config import health
 from config.api import api
 from config.api_docs import docs
 from config.api_errors import nothing_here
+from config.monitoring.page import metrics
 from content import frame
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("content/<str:token>/", frame.document, name="content-frame"),
     path("content/<str:token>/media", frame.media, name="content-media"),

@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts.models import Notification
 from audit.admin.paging import count_up_to
 from campaigns.models import SystemControl
+from config.console import slow_queries
 from content.choices import Hold
 from content.models import PublishRecord, ReviewItem
 
@@ -66,6 +67,7 @@ GROUPS: list[tuple[str, list[tuple[str, Target]]]] = [
             ("Groups", "auth.group"),
             ("API tokens", "agents.apitoken"),
             ("Sign-in attempts", "axes.accessattempt"),
+            ("Slow queries", ("slow_queries", slow_queries.MAY_SEE)),
         ],
     ),
 ]

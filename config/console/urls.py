@@ -14,6 +14,7 @@ from config.console.agents import agents
 from config.console.archive import archive
 from config.console.overview import control_room
 from config.console.search import search
+from config.console.slow_queries import slow_queries
 from config.console.trace import trace, trace_file
 from content.calibration_page import calibration
 from content.post_page import control as post_control
@@ -33,6 +34,7 @@ def pages(guarded: Callable[..., Any]) -> list[URLPattern]:
         path("fleet/", guarded(agents), name="agents"),
         path("fleet/<path:key>/<slug:verb>/", guarded(agent_control), name="agent_control"),
         path("archive/", guarded(archive), name="archive"),
+        path("slow-queries/", guarded(slow_queries), name="slow_queries"),
         path("publishing/", guarded(publishing), name="publishing"),
         path("publishing/<slug:part>/", guarded(publishing), name="publishing_part"),
         path("publishing/<uuid:key>/<slug:verb>/", guarded(post_control), name="post_control"),

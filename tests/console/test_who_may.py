@@ -105,6 +105,7 @@ OWN: dict[str, May] = {
     "admin:metrics_agent": May(IN_A_GROUP, NONE, lambda: ["writer-4"]),
     "admin:metrics_platform": May(IN_A_GROUP, NONE, lambda: ["tiktok"]),
     "admin:archive": May(IN_A_GROUP, NONE),
+    "admin:slow_queries": May(ADMINISTRATORS, NONE),
     "admin:trace": May(IN_A_GROUP, NONE, lambda: [trace()]),
     "admin:trace_file": May(IN_A_GROUP, NONE, lambda: [trace(), "csv"]),
     "admin:system_control": May(OPERATORS, OPERATORS, lambda: ["halt"]),
@@ -195,7 +196,7 @@ def named(resolver: Any = None, namespaces: tuple[str, ...] = ()) -> Iterator[st
 
 
 # Django's two that have no name: `<key>/` leads on to `<key>/change/`, and what is no address at all is a 404.
-ELSEWHERE = {"", "admin:", "healthz", "readyz", "api-docs"}
+ELSEWHERE = {"", "admin:", "healthz", "readyz", "metrics", "api-docs"}
 
 
 def test_every_address_says_who_may() -> None:

@@ -47,6 +47,7 @@ def own() -> Iterator[tuple[str, str]]:
         reverse("admin:audit_auditlog_changelist") + "?severity=warning&since=2020-01-01T00:00",
     )
     yield "archive", reverse("admin:archive")
+    yield "slow-queries", reverse("admin:slow_queries")
     yield "password", reverse("admin:password_change")
     yield "api", reverse("api-docs")
     task = Task.objects.get(title="Thread: the ceremony")

@@ -1,0 +1,173 @@
+"""Backups for real: what was written comes back up to a chosen second, and half a backup is never taken for a whole."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+
+from config import embedded
+from config.backup.store import Store
+from config.backup.wal import segments
+from tests.recovery.support import holder, kill_group, manage, query, server_processes, soon
+from tests.recovery.test_settings import refusal
+
+KILLS = int(os.environ.get("KILLS", "2"))
+ROWS = "SELECT n, word FROM kept ORDER BY n"
+
+
+@pytest.fixture
+def keys(place: Path) -> dict[str, str]:
+    """The variables of a house that is backed up, and of those who may read its backups."""
+    identity = pyrage.x25519.Identity.generate()
+    public, secret = place.parent / "public", place.parent / "secret"
+    public.write_text(f"{identity.to_public()}\n")
+    secret.write_text(f"{identity}\n")
+    return {
+        "BACKUP_URL": (place.parent / "back up").as_uri(),
+        "BACKUP_RECIPIENTS_FILE": str(public),
+        "BACKUP_IDENTITY_FILE": str(secret),
+    }
+
+
+@pytest.fixture
+def house(place: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("BACKUP_URL", "BACKUP_RECIPIENTS_FILE"):
+        monkeypatch.setenv(name, keys[name])
+    holder(place)
+    query(place, "CREATE TABLE kept (n int PRIMARY KEY, word text)")
+    return place
+
+
+def command(place: Path, *words: str, **variables: str) -> Any:
+    child = manage(place, *words, "--json", **variables)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def write(place: Path, first: int, last: int) -> None:
+    query(place, f"INSERT INTO kept SELECT n, md5(n::text) FROM generate_series({first}, {last}) n")
+
+
+def archived(place: Path) -> None:
+    """All that was written until now is in the backup directory."""
+    ((name,),) = query(place, "SELECT pg_walfile_name(pg_switch_wal())")
+    assert soon(lambda: query(place, f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver") == [(True,)])
+
+
+def lose(place: Path) -> None:
+    for process in server_processes(place):
+        os.kill(process, signal.SIGKILL)
+    assert soon(lambda: not server_processes(place))
+    shutil.rmtree(place / "pgdata")
+
+
+def set_up(place: Path) -> None:
+    child = manage(place, "setup")
+    _, err = child.communicate(timeout=120)
+    assert (child.returncode, err) == (0, "")
+
+
+def test_a_lost_server_comes_back_as_it_was_at_a_chosen_second(house: Path, keys: dict[str, str]) -> None:
+    set_up(house)
+    write(house, 1, 1000)
+    made = command(house, "backup", **keys)
+    write(house, 1001, 2000)
+    archived(house)
+    write(house, 2001, 3000)
+    wanted = query(house, ROWS)
+    at = query(house, "SELECT clock_timestamp() FROM pg_sleep(0.01)")[0][0].isoformat()
+    write(house, 3001, 3500)
+    query(house, "DROP TABLE audit_log CASCADE")
+    archived(house)
+
+    drilled = command(house, "restore_drill", "--at", at, **keys)
+    assert drilled["faults"] == []
+    assert drilled["seconds_lost"] < 900
+    assert drilled["seconds_until_it_serves"] < 3600
+    assert list((house.parent / "back up" / "drills").glob("*.json"))
+
+    lose(house)
+    there = house.parent / "there"
+    told = command(house, "restore", "--to", str(there), "--at", at, **keys)
+    assert told["backup"] == made["id"]
+    with embedded.running(there, {"archive_mode": "off"}):
+        assert query(there, ROWS) == wanted
+        assert query(there, "SELECT pg_is_in_recovery()") == [(False,)]
+    assert not (house / "pgdata").exists()
+    assert "is not empty" in refusal(house, "restore", "--to", str(there), **keys)
+
+    everything = house.parent / "everything"
+    command(house, "restore", "--to", str(everything), **keys)
+    with embedded.running(everything, {"archive_mode": "off"}):
+        assert query(everything, "SELECT count(*) FROM kept") == [(3500,)]
+
+    # A segment that is missing, and a file that was damaged, are told; they never shorten what comes back in silence.
+    store = Store(keys["BACKUP_URL"])
+    log = segments(store.wal)
+    lost = next(path for name, path in log.items() if name > made["start_segment"])
+    lost.rename(lost.with_name(f".{lost.name}"))
+    assert "is missing" in refusal(house, "restore", "--to", str(house.parent / "gap"), **keys)
+    lost.write_bytes(b"damaged" + lost.with_name(f".{lost.name}").read_bytes()[7:])
+    assert "is damaged" in refusal(house, "restore", "--to", str(house.parent / "gap"), **keys)
+    file = store.base / made["file"]
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert "cannot be decrypted" in refusal(house, "restore", "--to", str(house.parent / "cut"), **keys)
+
+
+def test_a_killed_backup_is_none(house: Path, keys: dict[str, str]) -> None:
+    set_up(house)
+    store = Store(keys["BACKUP_URL"])
+    lasts = -time.monotonic()
+    first = command(house, "backup", **keys)
+    lasts += time.monotonic()
+    for _ in range(KILLS):
+        child = manage(house, "backup", **keys)
+        time.sleep(random.uniform(0, lasts))  # any instant: this is no wait
+        kill_group(child)
+        assert all((store.base / receipt.file).stat().st_size == receipt.bytes for receipt in store.receipts())
+    second, last = command(house, "backup", **keys), command(house, "backup", **keys)
+    assert {first["id"], last["id"]} <= {receipt.id for receipt in store.receipts()}
+    assert len(list(store.base.iterdir())) == 2 * len(store.receipts())
+    there = house.parent / "there"
+    assert command(house, "restore", "--to", str(there), **keys)["backup"] == last["id"]
+
+    # And old ones go, with the log that only they need; the newest of them stays, for the oldest moment within reach.
+    made = store.receipts()
+    for day, old in enumerate(made[:-1], 1):
+        path = store.base / f"{old.id}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "ended_at": f"2020-01-{day:02}T00:00:00+00:00"}))
+    assert store.prune(30, datetime.now(UTC)) == [old.id for old in made[:-2]]
+    assert [receipt.id for receipt in store.receipts()] == [second["id"], last["id"]]
+    kept = set(segments(store.wal))
+    assert first["start_segment"] not in kept
+    assert {second["start_segment"], last["start_segment"]} <= kept
+
+
+def test_two_servers_never_share_a_log(house: Path, keys: dict[str, str]) -> None:
+    archived(house)
+    other = house.parent / "other"
+    try:
+        embedded.start(other, {"fsync": "off"})
+        query(other, "SELECT pg_switch_wal()")
+        assert soon(lambda: query(other, "SELECT failed_count > 0 FROM pg_stat_archiver") == [(True,)])
+    finally:
+        embedded.stop(other)
+    assert "has the log of another server" in (other / "server.log").read_text()
+
+
+def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, keys: dict[str, str]) -> None:
+    assert "BACKUP_URL must be an address" in refusal(place, "backup", BACKUP_URL="s3://bucket")
+    assert "BACKUP_RECIPIENTS_FILE" in refusal(place, "backup", BACKUP_URL=keys["BACKUP_URL"])
+    assert "BACKUP_URL must be set" in refusal(place, "restore", "--to", str(place / "there"))
+    assert "There is no backup in" in refusal(place, "restore", "--to", str(place / "there"), **keys)
+    assert "There is no backup in" in refusal(place, "restore_drill", **keys).replace("\n", " ")
+    assert "--at takes a time" in refusal(place, "restore", "--to", str(place / "there"), "--at", "noon", **keys)
