@@ -62,7 +62,7 @@ def poison(name: str) -> set[str]:
 
 
 def _rewrite(connection: psycopg.Connection[Any], model: type[models.Model], text: str) -> set[str]:
-    table, key = sql.Identifier(model._meta.db_table), sql.Identifier(model._meta.pk.column)
+    table, key = sql.Identifier(model._meta.db_table), sql.Identifier(model._meta.pk_fields[0].column)
     rewritten = set()
     if model in {Campaign, Agent}:  # people write these, in forms that hold all of it
         text = text[:2000]
