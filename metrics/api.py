@@ -81,7 +81,8 @@ def append_metric_events(request: ApiRequest) -> dict[str, Any]:
         read = all_measured(request.body)
         if read is None:
             read = [measured(line, event) for line, event in _items(request.body)]
-        _check_amount(len(read))
+        else:
+            _check_amount(len(read))
     result = append_events(
         measurements=[each for each in read if not isinstance(each, Reject)],
         actor=actor_of(request),

@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 from django.db import IntegrityError, OperationalError, transaction
 
 from audit.context import Actor
-from audit.errors import Conflict, Refused
+from audit.errors import Conflict, Refused, sqlstate
 from content.post_file import Reject
 from metrics.choices import IngestState
 from metrics.models import MetricIngest
@@ -156,7 +156,7 @@ def _take_piece(ingest: MetricIngest, piece: Piece, so_far: Counted, actor: Acto
                 counted.add(piece.row_count, result, bad)
                 _save(ingest, counted, piece, rejects.size)
         except (IntegrityError, OperationalError) as error:
-            if not left or getattr(error.__cause__, "sqlstate", "") not in WORTH_ANOTHER_TRY:
+            if not left or sqlstate(error) not in WORTH_ANOTHER_TRY:
                 raise
         else:
             return counted

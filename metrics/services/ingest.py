@@ -301,9 +301,8 @@ def append_events(
         cursor.execute(f"SET LOCAL work_mem = '{MEMORY}'")
         begin = list(islice(chunks, 2))
         events, corrections = (_copied(cursor, batch, begin[0]) if len(begin) == 1 else None), 0
-        if events is None and begin:
-            events, corrections = _merged(cursor, batch, chain(begin, chunks))
-    events = events or 0
+        if events is None:
+            events, corrections = _merged(cursor, batch, chain(begin, chunks)) if begin else (0, 0)
     result = BatchResult(
         accepted=events,
         duplicates=batch.items - events - corrections,
