@@ -102,9 +102,9 @@ class _Archiving:
         for left in reversed(range(EXPORTS)):
             store.remove_leftovers(self.directory, receipt)
             self.watch.begin(f"exporting {self.name}", estimated_rows(self.table, self.month))
-            path = write(self.table, self.leaf, columns, self.directory, receipt, self.watch)
+            path, sent = write(self.table, self.leaf, columns, self.directory, receipt, self.watch)
             self.watch.begin(f"comparing {self.name}", estimated_rows(self.table, self.month))
-            file, checks, wrong = compared(self.leaf, columns, path, self.watch)
+            file, checks, wrong = compared(self.leaf, columns, path, sent, self.watch)
             if not wrong:
                 break
             store.remove(path)

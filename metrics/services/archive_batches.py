@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
@@ -18,12 +18,30 @@ from metrics.partitions import PartitionedTable
 from metrics.services.archive_columns import MARK, ZERO, Column, columns_of_table, few_values, received, stored
 from metrics.services.archive_store import FileProblem, Store, files_of, told
 
-BATCH_BYTES = 8 << 20  # of rows as PostgreSQL sends them: some 80,000 events, and what becomes a row group
-PIECE_BYTES = 1600 << 10  # of the table, asked for at once
+BATCH_BYTES = 6 << 20  # of rows as PostgreSQL sends them: some 60,000 events, and what becomes a row group
+PIECE_BYTES = 2400 << 10  # of the table, asked for at once
 READERS = 2  # connections
+T = TypeVar("T")
 KEYWORDS = {"host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey", "service"}
 
-Piece = tuple[Any, ...]  # what its texts end with, how many rows, and one or two values a column
+
+class Piece(NamedTuple):
+    """Some rows as PostgreSQL sent them; a nullable column has two values."""
+
+    mark: bytes  # what is between texts
+    rows: int
+    values: Sequence[bytes]
+    crcs: Sequence[int]  # of each value, as PostgreSQL computed them where the rows are
+
+
+class Sent(NamedTuple):
+    """What PostgreSQL said of the pieces of a batch."""
+
+    mark: bytes
+    rows: list[int]  # by piece
+    crcs: list[list[int]]  # by value, and there by piece
+
+
 Pieces = Generator[list[Piece], None, None]
 
 
@@ -41,7 +59,7 @@ def adbc_connection(using: str = "migrator") -> Iterator[adbc.Connection]:
 
 def hot_batches(
     table: PartitionedTable, leaf: str, columns: Sequence[Column] | None = None, *, using: str = "migrator"
-) -> Generator[pa.RecordBatch, None, None]:
+) -> Generator[tuple[pa.RecordBatch, Sent], None, None]:
     """Every row of a month that is in PostgreSQL, in the forms of the files. Memory is a few batches at any size.
 
     While one batch is put into form, PostgreSQL already sends the next, on two connections: one alone would take as
@@ -50,17 +68,18 @@ def hot_batches(
     columns = columns or columns_of_table(table.name, using=using)
     few: set[str] | None = None
     readers = [_collected(_pieces(leaf, columns, using, number)) for number in range(READERS)]
-    with closing(_ahead(*readers)) as batches:
+    with closing(ahead(*readers)) as batches:
         for pieces in batches:
-            batch = _received(pieces, columns)
+            records = _received(pieces, columns)
             if few is None:
-                few = few_values(batch)
-            yield stored(batch, few)
+                few = few_values(records)
+            crcs = list(map(list, zip(*(piece.crcs for piece in pieces), strict=True)))
+            yield stored(records, few, marked=True), Sent(pieces[0].mark, [piece.rows for piece in pieces], crcs)
 
 
 def _received(pieces: Sequence[Piece], columns: Sequence[Column]) -> pa.RecordBatch:
-    (mark, *_), counts, *values = zip(*pieces, strict=True)
-    left, rows = iter(values), sum(counts)
+    mark, rows = pieces[0].mark, sum(piece.rows for piece in pieces)
+    left = iter(list(zip(*(piece.values for piece in pieces), strict=True)))
     arrays = [received(column, next(left), next(left) if column.nullable else (), rows, mark) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
@@ -85,29 +104,33 @@ def _pieces(leaf: str, columns: Sequence[Column], using: str, number: int = 0) -
                 if mark == MARK and not _unmistakable(piece, columns):
                     mark = ZERO
                     piece = _piece(leaf, columns, first, first + step, using, mark)
-                if piece[1]:
+                if piece.rows:
                     yield piece
     finally:
         connections[using].close()
 
 
 def _piece(leaf: str, columns: Sequence[Column], first: int, last: int, using: str, mark: bytes) -> Piece:
-    sent = ", ".join(aggregate for column in columns for aggregate in column.sent(mark))
+    sent = [aggregate for column in columns for aggregate in column.sent(mark)]
+    names = [f"value_{number}" for number in range(len(sent))]
+    values = ", ".join(f"{value} AS {name}" for value, name in zip(sent, names, strict=True))
+    crcs = ", ".join(f"crc32c({name})" for name in names)
     with psycopg.Cursor(connections[using].connection) as cursor:
         cursor.execute(
-            f'SELECT count(*), {sent} FROM ONLY "{leaf}" WHERE ctid >= %s::tid AND ctid < %s::tid',
+            f"SELECT count, {', '.join(names)}, {crcs} FROM (SELECT count(*), {values}"
+            f' FROM ONLY "{leaf}" WHERE ctid >= %s::tid AND ctid < %s::tid) sent',
             (f"({first},0)", f"({last},0)"),
             binary=True,
         )
-        return mark, *(cursor.fetchone() or (0,))
+        (rows, *told) = cursor.fetchone() or (0,)
+        return Piece(mark, rows, told[: len(names)], told[len(names) :])
 
 
 def _unmistakable(piece: Piece, columns: Sequence[Column]) -> bool:
     """No text of it contains the mark."""
-    _, rows, *values = piece
-    left = iter(values)
+    left = iter(piece.values)
     firsts = [(column, next(left), column.nullable and next(left))[:2] for column in columns]
-    return not rows or all(column.kind.width or value.count(MARK) == rows - 1 for column, value in firsts)
+    return not piece.rows or all(column.kind.width or value.count(MARK) == piece.rows - 1 for column, value in firsts)
 
 
 def _collected(pieces: Iterator[Piece]) -> Pieces:
@@ -115,16 +138,16 @@ def _collected(pieces: Iterator[Piece]) -> Pieces:
     some: list[Piece] = []
     size = 0
     for piece in pieces:
-        if some and (size >= BATCH_BYTES or some[0][0] != piece[0]):
+        if some and (size >= BATCH_BYTES or some[0].mark != piece.mark):
             yield some
             some, size = [], 0
         some.append(piece)
-        size += sum(map(len, piece[2:]))
+        size += sum(map(len, piece.values))
     if some:
         yield some
 
 
-def _ahead(*sources: Pieces) -> Pieces:
+def ahead(*sources: Generator[T, None, None]) -> Generator[T, None, None]:
     """What all of them give, as it comes; each is read by a thread, one step ahead."""
     ready: queue.Queue[Any] = queue.Queue(maxsize=1)
     over = threading.Event()
@@ -137,7 +160,7 @@ def _ahead(*sources: Pieces) -> Pieces:
             except queue.Full:
                 continue
 
-    def read(source: Pieces) -> None:
+    def read(source: Generator[T, None, None]) -> None:
         try:
             for item in source:
                 put(item)

@@ -8,10 +8,12 @@ compared exactly.
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -173,20 +175,21 @@ def few_values(batch: pa.RecordBatch) -> set[str]:
 
 
 def received(column: Column, pieces: Sequence[bytes], nulls: Sequence[bytes], rows: int, mark: bytes) -> pa.Array:
-    """What PostgreSQL sent for some rows, piece by piece; raises ValueError where it is not as many."""
+    """What PostgreSQL sent for some rows, piece by piece; behind each text there still is the mark.
+
+    Raises ValueError where it is not as many.
+    """
     width = column.kind.width
-    joined = (b"" if width else mark).join(pieces)
+    joined = b"".join(pieces) if width else mark.join([*pieces, b""])
     raw = np.frombuffer(joined, np.uint8)
     valid = None
     if any(map(any, nulls)):
         valid = pa.py_buffer(np.packbits(np.frombuffer(b"".join(nulls), np.uint8) == 0, bitorder="little"))
     if not width:
-        ends = np.append(np.flatnonzero(raw == mark[0]), len(raw))
-        if len(ends) != rows:
-            raise ValueError(f"{len(ends)} values of {column.name} in {rows} rows")
-        offsets = np.concatenate(([0], ends - np.arange(rows))).astype(np.int32)
-        buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(joined.replace(mark, b""))]
-        return pa.Array.from_buffers(pa.string(), rows, buffers)
+        offsets = np.append(0, np.flatnonzero(raw == mark[0]) + 1).astype(np.int32)
+        if len(offsets) != rows + 1:
+            raise ValueError(f"{len(offsets) - 1} values of {column.name} in {rows} rows")
+        return pa.Array.from_buffers(pa.string(), rows, [valid, pa.py_buffer(offsets), pa.py_buffer(joined)])
     if len(raw) != rows * width:
         raise ValueError(f"{len(raw)} bytes of {column.name} in {rows} rows")
     if column.type == "uuid":
@@ -197,11 +200,50 @@ def received(column: Column, pieces: Sequence[bytes], nulls: Sequence[bytes], ro
     return pa.Array.from_buffers(column.kind.stored, rows, [valid, pa.py_buffer(numbers)])
 
 
-def stored(batch: pa.RecordBatch, few: set[str]) -> pa.RecordBatch:
-    """As it came over the wire, in the forms of the files."""
-    arrays = [
-        _stored(_plain(column), name in few) for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
+def sent_again(
+    batch: pa.RecordBatch, columns: Sequence[Column], rows: Sequence[int], mark: bytes
+) -> Iterator[tuple[str, list[int]]]:
+    """From the forms of the files back into what PostgreSQL sent, in pieces of so many rows: for each value of a column
+    its name, and the CRC-32C of each piece. Raises ValueError where something in it is not of the column's kind."""
+    rest = np.cumsum([0, *rows])
+    for column in columns:
+        array = _plain(batch.column(column.name))
+        data, places = _as_sent(column, array, mark)
+        between = 0 if column.kind.width else len(mark)
+        ends = [int(place) for place in places[rest]]
+        yield column.name, [google_crc32c.value(data[begin : end - between]) for begin, end in pairwise(ends)]
+        if column.nullable:
+            nulls = array.is_null().to_numpy(zero_copy_only=False).tobytes()
+            yield column.name, [google_crc32c.value(nulls[begin:end]) for begin, end in pairwise(rest)]
+
+
+def _as_sent(column: Column, array: pa.Array, mark: bytes) -> tuple[bytes, Numbers]:
+    """All values one after another, a text with the mark behind it, and where each begins (and the last one ends)."""
+    width, rows = column.kind.width, len(array)
+    if not width:
+        texts = _of_values(array, lambda values: pc.binary_join_element_wise(values.cast(pa.binary()), b"", mark))
+        texts = texts.fill_null(mark)
+        _, offsets, data = texts.buffers()
+        return data.to_pybytes(), np.frombuffer(offsets, np.int32, rows + 1, 4 * texts.offset)
+    places = np.arange(rows + 1) * width
+    if column.type == "uuid":
+        raw = _of_values(array, bytes_of_texts).fill_null(bytes(width))
+        return raw.buffers()[1].slice(width * raw.offset, width * rows).to_pybytes(), places
+    epoch = EPOCH if pa.types.is_timestamp(column.kind.stored) else 0
+    numbers = array.cast(pa.int64()).fill_null(epoch).to_numpy() - epoch
+    return numbers.astype(">i8").tobytes(), places
+
+
+def _of_values(array: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Each value changed; one that repeats itself only once."""
+    if pa.types.is_dictionary(array.type):
+        return change(array.dictionary).take(array.indices)
+    return change(array)
+
+
+def stored(batch: pa.RecordBatch, few: set[str], *, marked: bool) -> pa.RecordBatch:
+    """As it came over the wire, in the forms of the files; texts may still be `marked`, as they are when received."""
+    arrays = [_stored(_plain(batch.column(name)), name in few, marked) for name in batch.schema.names]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
@@ -209,10 +251,12 @@ def _plain(column: pa.Array) -> pa.Array:
     return column.storage if isinstance(column, pa.ExtensionArray) else column
 
 
-def _stored(column: pa.Array, few: bool) -> pa.Array:
+def _stored(column: pa.Array, few: bool, marked: bool) -> pa.Array:
     if few:
         coded = column.dictionary_encode()
-        return pa.DictionaryArray.from_arrays(coded.indices, _stored(coded.dictionary, False))
+        return pa.DictionaryArray.from_arrays(coded.indices, _stored(coded.dictionary, False, marked))
+    if marked and pa.types.is_string(column.type):
+        return pc.binary_slice(column.cast(pa.binary()), 0, -1).cast(pa.string())
     return texts_of_bytes(column) if pa.types.is_fixed_size_binary(column.type) else column
 
 
@@ -225,11 +269,9 @@ def for_copy(batch: pa.RecordBatch, columns: Sequence[Column]) -> pa.RecordBatch
 def _for_copy(column: pa.Array, kind: str) -> pa.Array:
     if kind not in {"uuid", "jsonb"}:
         return column
-    if pa.types.is_dictionary(column.type):
-        return _for_copy(column.dictionary, kind).take(column.indices)
     if kind == "uuid":
-        return bytes_of_texts(column)
-    return pc.binary_join_element_wise(JSONB_VERSION, column.cast(pa.binary()), b"")
+        return _of_values(column, bytes_of_texts)
+    return _of_values(column, lambda texts: pc.binary_join_element_wise(JSONB_VERSION, texts.cast(pa.binary()), b""))
 
 
 # --- Compared ----------------------------------------------------------------------------------------------------

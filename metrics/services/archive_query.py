@@ -96,7 +96,7 @@ class Hot(ExitStack):
                 f" WHERE {key} >= '{start.isoformat()}' AND {key} < '{end.isoformat()}'"
             )
             for batch in cursor.fetch_record_batch():
-                writer.write_batch(stored(batch, set()).cast(schema))
+                writer.write_batch(stored(batch, set(), marked=False).cast(schema))
         return file
 
     def _connect(self) -> Any:
