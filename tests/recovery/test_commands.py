@@ -21,6 +21,7 @@ COMMANDS = [
     ADOPT,
     ["ingest_metrics", EXCERPT, "--platform", "youtube", "--cumulative"],
     ["check_rollups"],
+    ["control", "status"],
     ["archive_metrics"],
     ["restore_metrics", "--month", "2020-01"],
     ["verify_archives"],
