@@ -1,7 +1,7 @@
 """Sixteen processes work through the API, and everything goes wrong that can.
 
-They are killed at random, send things twice, take too long; web processes and PostgreSQL are killed too; one campaign is
-halted in the middle and resumed. Afterwards `proof` looks whether anything was lost, done twice or let through.
+They are killed at random, send things twice, take too long; web processes and PostgreSQL are killed too; one campaign
+is halted in the middle and resumed. Afterwards `proof` looks whether anything was lost, done twice or let through.
 
 What the members choose comes from a seed (FLEET_SEED), how they meet from the machine.
 """
