@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connections, router
 from django.db.models import Max, Min, Sum
 
 from content.choices import PublishStatus
@@ -259,7 +259,7 @@ def newest_observed() -> datetime | None:
                 SELECT max(bucket) FROM metric_rollup_campaign WHERE metric_type = k.measure)
         ) r
     """
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(MetricRollup)].cursor() as cursor:
         cursor.execute(sql, {"measures": MetricType.values})
         found: datetime | None = cursor.fetchone()[0]
     return found
@@ -320,6 +320,6 @@ def _and(scope: Scope) -> str:
 def _rows(sql: str, scope: Scope, span: Span, **more: Any) -> list[tuple[Any, ...]]:
     given = {name: getattr(span, name) for name in ("measure", "start", "end", "before", "over", "before_over")}
     given["step"] = HOUR if span.by_hour else DAY
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(MetricRollup)].cursor() as cursor:
         cursor.execute(sql, {**given, "published": PublishStatus.PUBLISHED, **scope, **more})
         return list(cursor.fetchall())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import sqrt
 
-from django.db import connection
+from django.db import connections, router
 from django.db.models import Count, Max, Min
 from django.utils import timezone
 
@@ -142,7 +142,7 @@ ENDED = """
 
 def _ended(rows: dict[str, AtWork], now: datetime) -> Window:
     since, amount = None, 0
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(Task)].cursor() as cursor:
         cursor.execute(ENDED, {"week": now - WEEK, "day": now - DAY, "newest": NEWEST, "cut_off": CUT_OFF})
         for key, ended, failed, rejected, today, failed_today, rejected_today, last, first, looked in cursor.fetchall():
             if looked is not None:
@@ -173,7 +173,7 @@ JUDGED = """
 def _judged(rows: dict[str, AtWork]) -> None:
     """Since midnight where the viewer is, among the newest decisions (their keys are in the order of time)."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(Task)].cursor() as cursor:
         cursor.execute(JUDGED, {"newest": NEWEST, "judge": ReviewerType.JUDGE.value, "midnight": midnight})
         for key, amount, last in cursor.fetchall():
             if row := rows.get(key):
@@ -199,7 +199,7 @@ WITH_WORK = f"""
 
 def _with_work(agents: Collection[str], now: datetime) -> list[str]:
     """Those for whom work has waited for a while that could begin: its campaign runs, and its time has come."""
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(Task)].cursor() as cursor:
         cursor.execute(WITH_WORK, {"agents": list(agents), "before": now - QUIET_AFTER})
         return [key for (key,) in cursor.fetchall()]
 
@@ -215,7 +215,7 @@ PENDING = """
 def count_pending(rows: Sequence[AtWork]) -> None:
     """How much waits for each; `COUNTED` stands for that and more."""
     by_key = {row.agent.pk: row for row in rows}
-    with connection.cursor() as cursor:
+    with connections[router.db_for_read(Task)].cursor() as cursor:
         cursor.execute(PENDING, {"agents": list(by_key), "most": COUNTED})
         for key, amount in cursor.fetchall():
             by_key[key].pending = amount
