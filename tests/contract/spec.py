@@ -522,4 +522,5 @@ UNAUDITED_TABLES = {
 COUNTED_COLUMNS = {"campaign": {"reserved_etb", "spent_etb"}}
 AUDITED_TABLES = DOMAIN_TABLES - UNAUDITED_TABLES
 PARTITIONED_TABLES = {name for name, table in TABLES.items() if table.partition_key}
-DJANGO_PREFIXES = ("django_", "auth_", "axes_", "otp_", "user_groups", "user_user_permissions")
+# With what `migrate` keeps for itself, as Django does.
+DJANGO_PREFIXES = ("django_", "auth_", "axes_", "otp_", "user_groups", "user_user_permissions", "schema_record")

@@ -17,6 +17,7 @@ from django.db import DatabaseError, NotSupportedError, connections
 
 from config import demo
 from config.health import missing_migrations
+from config.schema_fingerprint import recorded
 
 OLDEST_POSTGRESQL = 18
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
     def set_up(self, *, demo: bool) -> None:
         call_command("create_roles", stdout=self.stdout)
         check_connection("default", "DATABASE_URL")
-        if not missing_migrations("migrator"):
+        if not missing_migrations("migrator") and recorded("migrator"):
             self.stdout.write("schema is up to date")
         else:
             call_command("migrate", verbosity=0, stdout=self.stdout)
