@@ -160,7 +160,8 @@ def stop(home: Path | None = None) -> None:
 @contextmanager
 def server_for_command(argv: Sequence[str]) -> Iterator[None]:
     """What `manage.py` wraps around each command: the embedded server, when no other is configured and it needs one."""
-    if os.environ.get("DATABASE_URL") or not argv or argv[0] in NO_SERVER or not {"-h", "--help"}.isdisjoint(argv):
+    elsewhere = os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE")
+    if elsewhere or not argv or argv[0] in NO_SERVER or not {"-h", "--help", "--new-key"}.isdisjoint(argv):
         yield
         return
     importlib.import_module(os.environ["DJANGO_SETTINGS_MODULE"])  # a bad setting is told before a server is started
@@ -230,7 +231,7 @@ def _spawn(place: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     log = place / "server.log"
     if log.exists() and log.stat().st_size > 10_000_000:
         log.replace(log.with_suffix(".log.1"))
-    archiving = _archiving(place)
+    archiving = {} if options.get("archive_mode") == "off" else _archiving(place)
     settings = {**OPTIONS, "unix_socket_directories": str(socket_dir(place)), **archiving, **options}
     command = [str(programs() / "postgres"), "-D", str(_data(place)), "-p", str(PORT)]
     for name, value in settings.items():

@@ -53,10 +53,15 @@ def address() -> str:
     return embedded.url(embedded.SUPERUSER, "postgres", settings.HOME)
 
 
+def _server() -> psycopg.Connection[Any]:
+    """A cluster of no particular encoding would send bytes."""
+    return psycopg.connect(address(), autocommit=True, connect_timeout=10, client_encoding="UTF8")
+
+
 def take(store: Store, progress: Progress) -> Receipt:
     keys = recipients(os.environ)
     try:
-        with psycopg.connect(address(), autocommit=True, connect_timeout=10) as server:
+        with _server() as server:
             row = server.execute(FACTS).fetchone()
     except psycopg.Error as error:
         raise BackupProblem(f"The server cannot be asked for a backup: {_first(str(error))}") from None
@@ -97,6 +102,7 @@ def take(store: Store, progress: Progress) -> Receipt:
         start_lsn=start,
         stop_lsn=stop,
         start_segment=segment(start, int(timeline), segment_bytes),
+        stop_segment=segment(stop, int(timeline), segment_bytes, before=True),
         bytes=hashed.bytes,
         bytes_unpacked=seen,
         sha256=hashed.hash.hexdigest(),
@@ -153,7 +159,7 @@ def _ended(child: subprocess.Popen[bytes]) -> bool:
 
 def _archiving_fails() -> bool:
     try:
-        with psycopg.connect(address(), autocommit=True, connect_timeout=10) as server:
+        with _server() as server:
             row = server.execute(FAILING).fetchone()
     except psycopg.Error:
         return False  # pg_basebackup tells it better
@@ -166,10 +172,12 @@ def _compare(file: Path, expected: str) -> None:
             raise BackupProblem(f"{file.parent} did not keep what was written to it; no backup was made.")
 
 
-def segment(lsn: str, timeline: int, segment_bytes: int) -> str:
-    """The name of the file of the log in which that point lies."""
+def segment(lsn: str, timeline: int, segment_bytes: int, *, before: bool = False) -> str:
+    """The name of the file of the log in which that point lies, or the byte before it."""
     high, low = (int(part, 16) for part in lsn.split("/"))
-    return f"{timeline:08X}{high:08X}{low // segment_bytes:08X}"
+    number = ((high << 32) + low - before) // segment_bytes
+    a_file = (1 << 32) // segment_bytes
+    return f"{timeline:08X}{number // a_file:08X}{number % a_file:08X}"
 
 
 def schema(database: Any) -> str:

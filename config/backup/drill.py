@@ -1,7 +1,9 @@
 """The drill: the newest backup restored somewhere else, started there, and asked whether it is whole."""
 
+import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -15,19 +17,29 @@ from django.db import connections
 
 from config import embedded
 from config.backup.base import schema
-from config.backup.recovery import Restored, Tell, restore
+from config.backup.cold import Cold
+from config.backup.files import ARCHIVE, CONTENT
+from config.backup.recovery import AS_INITDB, Restored, Tell, restore
 from config.backup.store import Store
 from config.backup.wal import BackupProblem
 from config.health import MONTHS_AHEAD, missing_migrations
 from metrics import partitions
 
 ALIAS = "drill"
+SAMPLE = 1000  # contents that are read and compared
 COUNTED = ("campaign", "task", "artifact", "review_item", "publish_record", "metric_event", "audit_log")
-NOT_PASSED_ON = ("DATABASE_URL", "MIGRATOR_DATABASE_URL", "BACKUP_URL")
-SECONDS = 3600  # no check takes longer than service may take to come back
+NOT_PASSED_ON = {
+    *(
+        f"{name}{end}"
+        for name in ("DATABASE_URL", "MIGRATOR_DATABASE_URL", "DATABASE_REPLICA_URL")
+        for end in ("", "_FILE")
+    ),
+    *("SECRET_KEY_FILE", "BACKUP_URL", "BACKUP_COLD_URL"),
+}
+SECONDS = 12 * 3600  # for a check; service is back before they begin
 
 
-def drill(store: Store, at: datetime | None, tell: Tell) -> dict[str, Any]:
+def drill(store: Store | Cold, at: datetime | None, tell: Tell) -> dict[str, Any]:
     """What was found; raises when the backup cannot be restored, and tells faults of what was restored."""
     began, clock = datetime.now(UTC), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gatehouse-drill-", dir=os.environ.get("BACKUP_DRILL_DIR")) as directory:
@@ -35,10 +47,13 @@ def drill(store: Store, at: datetime | None, tell: Tell) -> dict[str, Any]:
         place = Path(directory) / "home"
         restored = restore(store, place, at, tell)
         # Without these the copy would archive its log beside the one that it came from.
-        with embedded.running(place, {"archive_mode": "off"}):
+        # The copy's own may ask for passwords that nobody here has.
+        (place / "pg_hba.conf").write_text(AS_INITDB["pg_hba.conf"])
+        with embedded.running(place, {"archive_mode": "off", "hba_file": str(place / "pg_hba.conf")}):
             serving = time.monotonic() - clock
-            facts = look(place)
+            facts = look(place, restored.files_until)
             facts["rollups"] = rollups(place)
+            facts["amcheck"] = amcheck(place)
         ended = time.monotonic() - clock
     return {
         "began_at": began.isoformat(),
@@ -52,16 +67,25 @@ def drill(store: Store, at: datetime | None, tell: Tell) -> dict[str, Any]:
 
 
 def seconds_lost(restored: Restored, until: datetime) -> float:
-    """What a loss of the server at that moment would have cost, at most: the newest transaction that came back."""
+    """What a loss of the server at that moment would have cost, at most.
+
+    The newest transaction that came back, or what of the content did, whichever is older.
+    """
     last = restored.last_transaction_at or restored.backup.began_at
+    last = min(last, restored.files_until) if restored.files_until else last
     return round(max(0.0, (until - last).total_seconds()), 1)
 
 
-def look(place: Path) -> dict[str, Any]:
+def database() -> str:
+    """Its name, which is another one where DATABASE_URL says so."""
+    return str(connections.databases["migrator"]["NAME"])
+
+
+def look(place: Path, files_until: datetime | None) -> dict[str, Any]:
     connections.databases[ALIAS] = {
         **connections.databases["migrator"],
-        "NAME": "gatehouse",
-        "USER": embedded.MIGRATOR,
+        "NAME": database(),
+        "USER": embedded.SUPERUSER,
         "PASSWORD": "",
         "HOST": str(embedded.socket_dir(place.resolve())),
         "PORT": str(embedded.PORT),
@@ -76,12 +100,14 @@ def look(place: Path) -> dict[str, Any]:
                 (counts[name],) = cursor.fetchone()
             cursor.execute("SELECT max(created_at) FROM audit_log")
             (newest,) = cursor.fetchone()
+        contents = look_at_contents(place, files_until)
         return {
             "rows": counts,
             "schema": schema(connections[ALIAS]),
             "missing_migrations": len(missing_migrations(ALIAS)),
             "months_ahead": {table.name: partitions.months_ahead(table, using=ALIAS) for table in partitions.TABLES},
             "newest_audit_row": newest.isoformat() if newest else None,
+            "content": contents,
         }
     finally:
         connections[ALIAS].close()
@@ -89,18 +115,68 @@ def look(place: Path) -> dict[str, Any]:
         del connections.databases[ALIAS]
 
 
+def look_at_contents(place: Path, files_until: datetime | None) -> dict[str, int]:
+    """Every artifact whose content is kept here has its file, and a sample of them what was submitted.
+
+    What came after the last copy of files is what a loss costs, and is no fault of the backup.
+    """
+    found = {"expected": 0, "missing": 0, "newer_than_the_copy": 0, "compared": 0, "unlike": 0}
+    sample: list[tuple[Path, str]] = []
+    connection = connections[ALIAS]
+    connection.ensure_connection()
+    with connection.connection.transaction(), connection.connection.cursor("contents") as cursor:
+        cursor.execute(
+            "SELECT content_ref, content_sha256, created_at FROM artifact WHERE content_ref ~ '^sha256/[0-9a-f]{2}/'"
+        )
+        for reference, sha256, created_at in cursor:
+            path = place / CONTENT / reference
+            if not path.is_file():
+                newer = files_until is not None and created_at > files_until
+                found["newer_than_the_copy" if newer else "missing"] += 1
+                continue
+            found["expected"] += 1
+            at = len(sample) if len(sample) < SAMPLE else random.randrange(found["expected"])  # noqa: S311
+            if at < SAMPLE:
+                sample[at : at + 1] = [(path, sha256)]
+    for path, sha256 in sample:
+        with open(path, "rb") as file:
+            found["unlike"] += hashlib.file_digest(file, "sha256").hexdigest() != sha256
+    return {**found, "compared": len(sample)}
+
+
+def amcheck(place: Path) -> str:
+    """PostgreSQL's own look at every page of every table and B-tree; its extension is made in the copy only."""
+    command = [str(embedded.programs() / "pg_amcheck"), "--install-missing", "--jobs=2"]
+    command += ["--host", str(embedded.socket_dir(place.resolve())), "--port", str(embedded.PORT)]
+    command += ["--username", embedded.SUPERUSER, database()]
+    status, out, err = _checked(command, embedded.server_environment())
+    said = [line.strip() for line in (out.strip() or err.strip()).splitlines()[:2]]
+    return "whole" if not status else " ".join(said) or "it gave no reason"
+
+
 def rollups(place: Path) -> str:
     """The sums against the events, by the command that does it elsewhere, as the restored house would run it."""
     ours = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-    environment = {**ours, "GATEHOUSE_HOME": str(place), "ARCHIVE_URL": settings.ARCHIVE_URL}
+    address = embedded.url(embedded.SUPERUSER, database(), place)
+    environment = {**ours, "GATEHOUSE_HOME": str(place), "DATABASE_URL": address}
+    if (place / ARCHIVE).exists() or settings.ARCHIVE_URL.startswith("file:"):
+        environment["ARCHIVE_URL"] = (place / ARCHIVE).as_uri()
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "check_rollups", "--json"]
     environment |= {"SECRET_KEY": settings.SECRET_KEY, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    done = subprocess.run(  # noqa: S603 - the program and its arguments are ours
-        command, check=False, capture_output=True, text=True, env=environment, timeout=SECONDS
-    )
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["check_rollups gave no reason"])[-1]
-    return "agree" if json.loads(done.stdout)["agrees"] else "differ"
+    status, out, err = _checked(command, environment)
+    if status:
+        return (err.strip().splitlines() or ["check_rollups gave no reason"])[-1]
+    return "agree" if json.loads(out)["agrees"] else "differ"
+
+
+def _checked(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(  # noqa: S603 - the programs and their arguments are ours
+            command, check=False, capture_output=True, text=True, env=environment, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "", f"It took more than {SECONDS // 3600} hours."
+    return done.returncode, done.stdout, done.stderr
 
 
 def faults(facts: dict[str, Any]) -> list[str]:
@@ -112,6 +188,11 @@ def faults(facts: dict[str, Any]) -> list[str]:
     found += [f"{table} has no months ahead" for table, ahead in facts["months_ahead"].items() if ahead < MONTHS_AHEAD]
     if facts["rollups"] != "agree":
         found.append(f"the sums were not found right: {facts['rollups']}")
+    content = facts["content"]
+    if content["missing"] or content["unlike"]:
+        found.append(f"{content['missing']} contents are missing and {content['unlike']} are not what was submitted")
+    if facts["amcheck"] != "whole":
+        found.append(f"pg_amcheck: {facts['amcheck']}")
     return found
 
 

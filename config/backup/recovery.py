@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from config import embedded
-from config.backup import stream, wal
+from config.backup import files, stream, wal
+from config.backup.cold import FETCHED, Cold
+from config.backup.place import Count, Place
 from config.backup.store import Receipt, Store, write_whole
 from config.backup.wal import BackupProblem, keys_of
 from config.embedded_home import as_server_user, prepare_home, prepare_socket_dir, server_user
@@ -30,6 +32,8 @@ DRAFT, RECEIPT, LOCK, LOG = "restoring", "restored.json", "restore.lock", "resto
 LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
 TOO_EARLY = "recovery ended before configured recovery target was reached"
 NOBODY_KNOWS = embedded.PORT - 1  # PostgreSQL insists on a socket; whoever looks for the restored house looks elsewhere
+# Some keep these elsewhere, as Debian does in /etc. Who can open the directory of the socket is let in.
+AS_INITDB = {"postgresql.conf": "", "pg_hba.conf": "local all all trust\nlocal replication all trust\n"}
 Tell = Callable[[int, int], None]
 
 
@@ -41,6 +45,8 @@ class Restored:
     last_transaction_at: datetime | None  # None: nothing was committed after the backup
     seconds_unpacking: float
     seconds_recovering: float
+    seconds_for_files: float
+    files_until: datetime | None  # every file that was there then came back; None: there is no copy of files
 
     def told(self) -> dict[str, Any]:
         return {
@@ -50,6 +56,8 @@ class Restored:
             "last_transaction_at": self.last_transaction_at and self.last_transaction_at.isoformat(),
             "seconds_unpacking": round(self.seconds_unpacking, 1),
             "seconds_recovering": round(self.seconds_recovering, 1),
+            "seconds_for_files": round(self.seconds_for_files, 1),
+            "files_until": self.files_until and self.files_until.isoformat(),
         }
 
     @property
@@ -57,12 +65,11 @@ class Restored:
         return f"GATEHOUSE_HOME={shlex.quote(str(self.place))} manage.py serve"
 
 
-def restore(store: Store, place: Path, at: datetime | None, tell: Tell) -> Restored:
+def restore(origin: Store | Cold, place: Path, at: datetime | None, tell: Tell) -> Restored:
     place = place.resolve()
-    receipt = store.newest(before=at)
+    receipt = origin.newest(before=at)
     keys = identities() if receipt.encrypted else []
-    fresh = not place.exists()
-    if not fresh and (not place.is_dir() or any(path.name not in (DRAFT, LOCK, LOG) for path in place.iterdir())):
+    if place.exists() and (not place.is_dir() or not _may_go_on(place)):
         raise BackupProblem(f"{place} is not empty: name a new directory, so that nothing is written over.")
     prepare_home(place)
     with open(place / LOCK, "w") as lock:
@@ -74,22 +81,40 @@ def restore(store: Store, place: Path, at: datetime | None, tell: Tell) -> Resto
         if draft.exists():
             _end_left_over(draft)
             shutil.rmtree(draft)
+        copies = origin.files if isinstance(origin, Cold) else Place(origin.files.as_uri())
+        total = receipt.bytes + files.size(copies)
         began = time.monotonic()
-        _unpack(store, receipt, keys, place, tell)
+        # A cold copy has no log after its end: it comes back as it was then.
+        store, until = (origin.fetch(receipt, place), None) if isinstance(origin, Cold) else (origin, at)
+        _unpack(store, receipt, keys, place, lambda amount: tell(amount, total))
         unpacked = time.monotonic()
-        log = _recover(store, place, keys, at)
+        log = _recover(store, place, keys, until)
+        recovered = time.monotonic()
+        files.bring_back(copies, place, identities, lambda amount: tell(amount, total))
         restored = Restored(
             place=place,
             backup=receipt,
             asked_for=at,
             last_transaction_at=_last_transaction(log),
             seconds_unpacking=unpacked - began,
-            seconds_recovering=time.monotonic() - unpacked,
+            seconds_recovering=recovered - unpacked,
+            seconds_for_files=time.monotonic() - recovered,
+            files_until=files.copied_at(copies),
         )
+        shutil.rmtree(place / FETCHED, ignore_errors=True)
         draft.rename(place / "pgdata")
         write_whole(place / RECEIPT, restored.told())
         (place / LOCK).unlink()
     return restored
+
+
+def _may_go_on(place: Path) -> bool:
+    """It is empty, or a restore was killed in it, which was not whole then and so had no `pgdata`.
+
+    Named by GATEHOUSE_HOME it has a new secret key already, which the old one replaces.
+    """
+    names = {path.name for path in place.iterdir()}
+    return names <= {files.KEY} or (LOCK in names and "pgdata" not in names)
 
 
 def identities() -> list[str]:
@@ -100,15 +125,18 @@ def identities() -> list[str]:
     return keys_of(name, "BACKUP_IDENTITY_FILE", "AGE-SECRET-KEY-")
 
 
-def _unpack(store: Store, receipt: Receipt, keys: list[str], place: Path, tell: Tell) -> None:
+def _unpack(store: Store, receipt: Receipt, keys: list[str], place: Path, count: Count) -> None:
     """As it was when it was made: pg_verifybackup compares each file with the server's own manifest."""
     draft = place / DRAFT
     draft.mkdir(mode=0o700)
-    stream.unpack(store.base / receipt.file, keys, draft, lambda amount: tell(amount, receipt.bytes))
+    stream.unpack(store.base / receipt.file, keys, draft, count)
     program = [str(embedded.programs() / "pg_verifybackup"), "--no-parse-wal", "--quiet", str(draft)]
     done = subprocess.run(program, check=False, capture_output=True, text=True, env=embedded.server_environment())
     if done.returncode:
         raise BackupProblem(f"The backup {receipt.id} is damaged: {(done.stderr.strip().splitlines() or ['?'])[0]}")
+    for name, text in AS_INITDB.items():
+        if not (draft / name).exists():
+            (draft / name).write_text(text)
     if os.geteuid() == 0:
         # Whose the log is may read it, so it is that user who recovers.
         owner = store.wal.stat()

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from config.backup.wal import BackupProblem
 from config.embedded import ServerProblem
+from metrics.services.archive_store import StoreProblem
 
 SECONDS_BETWEEN_LINES = 10
 
@@ -27,7 +28,7 @@ class Bytes:
         if self.bar is not None:
             self.bar.close()
 
-    def __call__(self, amount: int, total: int) -> None:
+    def __call__(self, amount: int, total: int | None = None) -> None:
         self.seen += amount
         if sys.stderr.isatty():
             if self.bar is None:
@@ -35,14 +36,15 @@ class Bytes:
             self.bar.update(amount)
         elif time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
-            sys.stderr.write(f"{self.what}: {self.seen:,} of about {total:,} bytes\n")
+            of = f" of about {total:,}" if total else ""
+            sys.stderr.write(f"{self.what}: {self.seen:,}{of} bytes\n")
 
 
 @contextmanager
 def in_sentences() -> Iterator[None]:
     try:
         yield
-    except (BackupProblem, ServerProblem) as problem:
+    except (BackupProblem, ServerProblem, StoreProblem) as problem:
         raise CommandError(str(problem)) from None
     except OSError as error:
         raise CommandError(

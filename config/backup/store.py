@@ -34,6 +34,7 @@ class Receipt:
     server_version: str
     system_id: str
     schema: str  # a hash of the migrations that were applied
+    stop_segment: str = ""  # up to here the backup itself needs the log; the first releases did not write it down
 
 
 class Store:
@@ -42,39 +43,39 @@ class Store:
             raise BackupProblem("BACKUP_URL must be set, to an address such as file:///srv/backup.")
         self.place = wal.directory(address)
         self.base, self.wal, self.drills = self.place / "base", self.place / "wal", self.place / "drills"
+        self.files = self.place / "files"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, name: str = "lock", *, wait: bool = False) -> Iterator[None]:
         """One run at a time makes or removes backups; the kernel gives the lock back when it dies."""
         try:
             self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(self.place / name, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise BackupProblem(f"{self.place} cannot be written to ({(error.strerror or '').lower()}).") from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             yield
         except BlockingIOError:
-            raise BackupProblem("Another backup is being made at this moment.") from None
+            raise BackupProblem("Another run is at it at this moment.") from None
         finally:
             os.close(descriptor)
 
     def receipts(self) -> list[Receipt]:
         """Oldest first."""
         try:
-            found = [_read(path) for path in self.base.glob("*.json") if not path.name.startswith(".")]
+            found = [
+                receipt_of(json.loads(path.read_text()))
+                for path in self.base.glob("*.json")
+                if not path.name.startswith(".")
+            ]
         except (OSError, ValueError, TypeError) as error:
             raise BackupProblem(f"A receipt in {self.base} cannot be read: {error}.") from None
         return sorted(found, key=lambda receipt: receipt.ended_at)
 
     def newest(self, before: datetime | None = None) -> Receipt:
         """The one from which to recover to that moment."""
-        found = [receipt for receipt in self.receipts() if before is None or receipt.ended_at <= before]
-        if not found:
-            raise BackupProblem(
-                f"There is no backup in {self.base}" + (f" that ended before {before.isoformat()}." if before else ".")
-            )
-        return found[-1]
+        return newest(self.receipts(), str(self.base), before)
 
     def keep(self, receipt: Receipt) -> None:
         write_whole(self.base / f"{receipt.id}.json", asdict(receipt))
@@ -105,6 +106,10 @@ class Store:
                     path.unlink(missing_ok=True)
         return [receipt.id for receipt in old]
 
+    def last_drill(self) -> dict[str, Any] | None:
+        names = sorted(self.drills.glob("2*.json"))
+        return json.loads(names[-1].read_text()) if names else None
+
     def note_drill(self, told: dict[str, Any]) -> Path:
         self.drills.mkdir(mode=0o700, exist_ok=True)
         path = self.drills / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
@@ -112,8 +117,15 @@ class Store:
         return path
 
 
-def _read(path: Path) -> Receipt:
-    told = json.loads(path.read_text())
+def newest(receipts: list[Receipt], there: str, before: datetime | None = None) -> Receipt:
+    found = [receipt for receipt in receipts if before is None or receipt.ended_at <= before]
+    if not found:
+        until = f" that ended before {before.isoformat()}" if before else ""
+        raise BackupProblem(f"There is no backup in {there}{until}.")
+    return found[-1]
+
+
+def receipt_of(told: dict[str, Any]) -> Receipt:
     times = {name: datetime.fromisoformat(told[name]) for name in ("began_at", "ended_at")}
     return Receipt(**{**told, **times})
 

@@ -28,6 +28,7 @@ def place() -> Iterator[Path]:
         ("benchmarks.claims", 4, ()),
         ("benchmarks.api", 1, ()),
         ("benchmarks.archive", 2, ()),
+        ("benchmarks.backup", 2, ()),
         ("benchmarks.ingest", 3, ()),
         ("benchmarks.pages", 1, ("--only", "campaign")),  # test_addresses knows that none is missing
     ],

@@ -276,6 +276,42 @@ def test_what_is_wrong_with_a_job_is_said_in_words(name: str, given: dict[str, A
     assert [told for told in readyz()["warnings"] if told.startswith(name)] == ([f"{name} {alarm}"] if alarm else [])
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "alarm"),
+    [
+        ("backup", {"began": DAY, "succeeded": DAY - 300}, ""),
+        ("backup", {"began": 3 * HOUR, "succeeded": 27 * HOUR}, ""),  # a large one takes hours
+        ("backup", {"began": 20, "succeeded": 3 * DAY}, "has not succeeded for 3 d"),
+        ("backup_files", {"began": 20 * MINUTE, "succeeded": 20 * MINUTE}, "has not succeeded for 20 min"),
+        ("restore_drill", {"began": 8 * DAY, "succeeded": 8 * DAY}, ""),
+        ("restore_drill", {"began": 10 * DAY, "succeeded": 10 * DAY}, "has not succeeded for 10 d"),
+    ],
+)
+def test_backups_are_late_where_there_are_backups(name: str, given: dict[str, Any], alarm: str, settings: Any) -> None:
+    all_is_well()
+    beat(name, **given)
+    settings.BACKUP_URL = ""
+    assert readyz()["warnings"] == []
+    settings.BACKUP_URL = "file:///srv/backup"
+    assert [told for told in readyz()["warnings"] if told.startswith(f"{name} ")] == (
+        [f"{name} {alarm}"] if alarm else []
+    )
+
+
+def test_where_backups_are_wanted_and_never_ran_readyz_says_so(settings: Any) -> None:
+    all_is_well()
+    settings.BACKUP_URL = "file:///srv/backup"
+    assert readyz()["warnings"] == [
+        f"{name} has never run: is cron set up?" for name in ("backup", "backup_files", "restore_drill")
+    ]
+
+
+def test_an_archive_is_late_where_somebody_has_begun_with_it() -> None:
+    all_is_well()
+    beat("archive_metrics", began=3 * DAY, succeeded=3 * DAY)
+    assert readyz()["warnings"] == ["archive_metrics has not succeeded for 3 d"]
+
+
 def test_strangers_are_not_told_why_a_job_failed() -> None:
     beat("run_due", began=20, failed=19, said="/srv/store cannot be written")
     answer = Client().get("/readyz")
@@ -297,7 +333,8 @@ def test_readyz_without_a_database_says_so_and_no_more(monkeypatch: pytest.Monke
 def test_every_job_that_must_run_is_a_command() -> None:
     from django.core.management import get_commands
 
-    assert set(health.LATE_AFTER) <= set(get_commands())
+    named = {*health.LATE_AFTER, *health.BACKUPS_LATE_AFTER, *health.LATE_ONCE_RUN}
+    assert named <= set(get_commands())
 
 
 # --- Read by people --------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Backups for real: what was written comes back up to a chosen second, and half a backup is never taken for a whole."""
 
+import hashlib
 import json
 import os
 import random
@@ -10,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyrage
 import pytest
 
 from config import embedded
 from config.backup.store import Store
 from config.backup.wal import segments
-from tests.recovery.support import holder, kill_group, manage, query, server_processes, soon
-from tests.recovery.test_settings import refusal
+from tests.recovery.support import holder, kill_group, manage, query, server_processes, soon, write_parents
+from tests.recovery.test_settings import ELSEWHERE, NOBODY_LISTENS, refusal
 
 KILLS = int(os.environ.get("KILLS", "2"))
 ROWS = "SELECT n, word FROM kept ORDER BY n"
@@ -57,6 +59,20 @@ def write(place: Path, first: int, last: int) -> None:
     query(place, f"INSERT INTO kept SELECT n, md5(n::text) FROM generate_series({first}, {last}) n")
 
 
+def keep(place: Path, text: str) -> Path:
+    """The content of an artifact, and its row."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path = place / "content" / "sha256" / digest[:2] / digest
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    options = "-c session_replication_role=replica"
+    with psycopg.connect(embedded.url("postgres", home=place), autocommit=True, options=options) as connection:
+        write_parents(connection)
+        statement = "UPDATE artifact SET content_ref = %s, content_sha256 = %s"
+        connection.execute(statement, [f"sha256/{digest[:2]}/{digest}", digest])
+    return path
+
+
 def archived(place: Path) -> None:
     """All that was written until now is in the backup directory."""
     ((name,),) = query(place, "SELECT pg_walfile_name(pg_switch_wal())")
@@ -79,8 +95,11 @@ def set_up(place: Path) -> None:
 def test_a_lost_server_comes_back_as_it_was_at_a_chosen_second(house: Path, keys: dict[str, str]) -> None:
     set_up(house)
     write(house, 1, 1000)
-    made = command(house, "backup", **keys)
+    cold = {"BACKUP_COLD_URL": (house.parent / "cold").as_uri()}
+    made = command(house, "backup", **cold, **keys)
     write(house, 1001, 2000)
+    kept = keep(house, "Buy the coffee.")
+    assert command(house, "backup_files", **keys)["files"] == 1
     archived(house)
     write(house, 2001, 3000)
     wanted = query(house, ROWS)
@@ -89,19 +108,24 @@ def test_a_lost_server_comes_back_as_it_was_at_a_chosen_second(house: Path, keys
     query(house, "DROP TABLE audit_log CASCADE")
     archived(house)
 
-    drilled = command(house, "restore_drill", "--at", at, **keys)
-    assert drilled["faults"] == []
+    drilled = command(house, "restore_drill", "--at", at, **{**keys, "BACKUP_RECIPIENTS_FILE": ""})  # as elsewhere
+    assert (drilled["faults"], drilled["amcheck"]) == ([], "whole")
+    assert (drilled["content"]["expected"], drilled["content"]["compared"]) == (1, 1)
     assert drilled["seconds_lost"] < 900
     assert drilled["seconds_until_it_serves"] < 3600
     assert list((house.parent / "back up" / "drills").glob("*.json"))
 
+    secret = (house / "secret_key").read_text()
     lose(house)
+    shutil.rmtree(house / "content")
     there = house.parent / "there"
     told = command(house, "restore", "--to", str(there), "--at", at, **keys)
     assert told["backup"] == made["id"]
     with embedded.running(there, {"archive_mode": "off"}):
         assert query(there, ROWS) == wanted
         assert query(there, "SELECT pg_is_in_recovery()") == [(False,)]
+    assert (there / kept.relative_to(house)).read_text() == "Buy the coffee."
+    assert (there / "secret_key").read_text() == secret
     assert not (house / "pgdata").exists()
     assert "is not empty" in refusal(house, "restore", "--to", str(there), **keys)
 
@@ -109,6 +133,11 @@ def test_a_lost_server_comes_back_as_it_was_at_a_chosen_second(house: Path, keys
     command(house, "restore", "--to", str(everything), **keys)
     with embedded.running(everything, {"archive_mode": "off"}):
         assert query(everything, "SELECT count(*) FROM kept") == [(3500,)]
+
+    week = house.parent / "week"
+    command(house, "restore", "--from", "cold", "--to", str(week), **cold, **keys)
+    with embedded.running(week, {"archive_mode": "off"}):
+        assert query(week, "SELECT count(*) FROM kept") == [(1000,)]
 
     # A segment that is missing, and a file that was damaged, are told; they never shorten what comes back in silence.
     store = Store(keys["BACKUP_URL"])
@@ -134,7 +163,14 @@ def test_a_killed_backup_is_none(house: Path, keys: dict[str, str]) -> None:
         time.sleep(random.uniform(0, lasts))  # any instant: this is no wait
         kill_group(child)
         assert all((store.base / receipt.file).stat().st_size == receipt.bytes for receipt in store.receipts())
+    # What a drill on another machine found is told by the next backup.
+    store.drills.mkdir()
+    told = {"began_at": "2026-11-15T04:30:00+00:00", "backup": "x", "seconds_until_it_serves": 9, "seconds": 12}
+    store.note_drill({**told, "faults": []})
     second, last = command(house, "backup", **keys), command(house, "backup", **keys)
+    beat = "SELECT succeeded_at - started_at = interval '12 seconds', failed_at IS NULL, said FROM cron_job"
+    where = "WHERE name = 'restore_drill'"
+    assert query(house, f"{beat} {where}") == [(True, True, "The backup x served after 9 seconds.")]
     assert {first["id"], last["id"]} <= {receipt.id for receipt in store.receipts()}
     assert len(list(store.base.iterdir())) == 2 * len(store.receipts())
     there = house.parent / "there"
@@ -164,10 +200,58 @@ def test_two_servers_never_share_a_log(house: Path, keys: dict[str, str]) -> Non
     assert "has the log of another server" in (other / "server.log").read_text()
 
 
+def test_a_server_of_your_own_is_backed_up_by_a_login_that_may_replicate(place: Path, keys: dict[str, str]) -> None:
+    store = Store(keys["BACKUP_URL"])
+    store.wal.mkdir(parents=True)
+    store.place.chmod(0o755)
+    store.wal.chmod(0o777)
+    copy_it = 'test ! -f "$W/%f" && cp %p "$W/.%f" && sync "$W/.%f" && mv "$W/.%f" "$W/%f"'
+    options = {
+        "archive_mode": "on",
+        "archive_timeout": "300",
+        "archive_command": copy_it.replace("$W", str(store.wal)),
+    }
+    with embedded.running(place, options):
+        set_up(place)
+        query(place, "CREATE ROLE copyist LOGIN REPLICATION IN ROLE pg_monitor")
+        query(place, "CREATE TABLE kept (n int PRIMARY KEY, word text)")
+        own = {
+            "DATABASE_URL": embedded.url("gatehouse_migrator", home=place),
+            "BACKUP_DATABASE_URL": embedded.url("copyist", "postgres", place),
+            "SECRET_KEY": "a long random text for this test only",
+            "GATEHOUSE_HOME": str(place.parent / "elsewhere"),
+        }
+        write(place, 1, 1000)
+        rules = place / "pgdata" / "pg_hba.conf"
+        trusting = rules.read_text()
+        rules.write_text("local all all scram-sha-256\n")  # what comes back asks for passwords that nobody has
+        command(place, "backup", **{**keys, **own})
+        write(place, 1001, 2000)
+        archived(place)
+        at = query(place, "SELECT clock_timestamp() FROM pg_sleep(0.01)")[0][0].isoformat()
+        write(place, 2001, 3000)
+        wanted = query(place, f"{ROWS} LIMIT 2000")
+        archived(place)
+    lose(place)
+    there = place.parent / "there"
+    command(place, "restore", "--to", str(there), "--at", at, **keys)
+    (there / "pgdata" / "pg_hba.conf").write_text(trusting)
+    with embedded.running(there, {"archive_mode": "off"}):
+        assert query(there, ROWS) == wanted
+    command(place, "restore_drill", **keys)
+
+
 def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, keys: dict[str, str]) -> None:
     assert "BACKUP_URL must be an address" in refusal(place, "backup", BACKUP_URL="s3://bucket")
     assert "BACKUP_RECIPIENTS_FILE" in refusal(place, "backup", BACKUP_URL=keys["BACKUP_URL"])
     assert "BACKUP_URL must be set" in refusal(place, "restore", "--to", str(place / "there"))
     assert "There is no backup in" in refusal(place, "restore", "--to", str(place / "there"), **keys)
     assert "There is no backup in" in refusal(place, "restore_drill", **keys).replace("\n", " ")
+    assert "BACKUP_COLD_URL must be set" in refusal(place, "restore", "--from", "cold", "--to", str(place), **keys)
+    assert "BACKUP_COLD_URL must be an address" in refusal(place, "check", BACKUP_COLD_URL="ftp://cold")
+    nobody = {**ELSEWHERE, **keys, "DATABASE_URL": NOBODY_LISTENS}
+    assert "BACKUP_DATABASE_URL must name a login" in refusal(place, "backup", **nobody)
+    assert "cannot be asked for a backup: connection" in refusal(
+        place, "backup", **nobody, BACKUP_DATABASE_URL=NOBODY_LISTENS
+    )
     assert "--at takes a time" in refusal(place, "restore", "--to", str(place / "there"), "--at", "noon", **keys)

@@ -10,7 +10,7 @@ from audit.heartbeat import heartbeat
 from config.backup.drill import drill, refuse
 from config.backup.showing import Bytes, in_sentences
 from config.backup.store import Store
-from config.management.commands.restore import moment
+from config.management.commands.restore import FROM, moment, origin
 
 
 class Command(BaseCommand):
@@ -22,6 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--at", metavar="TIME", help="to this moment: 2026-03-01T12:34:56+00:00")
+        parser.add_argument("--from", dest="origin", **FROM)
         parser.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         with in_sentences():
             store = Store(settings.BACKUP_URL)
             with heartbeat("restore_drill") as beat, Bytes("restore") as bar:
-                told = drill(store, at, bar)
+                told = drill(origin(options["origin"]), at, bar)
                 receipt = store.note_drill(told)
                 if options["json"]:
                     self.stdout.write(json.dumps(told))
