@@ -2,7 +2,7 @@
 
 PYTHON = .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run demo-fleet setup test screenshots bench bench-pages fill check lock clean
+.PHONY: help run demo-fleet setup test screenshots bench bench-pages fill check lock locked audit clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -29,7 +29,7 @@ bench-pages: setup ## measure every page of the console, in the filled database 
 fill: setup ## fill DIR= with a million artifacts (SCALE=0.01: a hundredth)
 	@BENCHMARK_HOME="$(DIR)" exec $(PYTHON) -m benchmarks.fill --scale $(or $(SCALE),1)
 
-check: setup ## look for mistakes without running anything
+check: setup locked ## look for mistakes without running anything
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy .
@@ -63,9 +63,21 @@ setup: ## install what is locked in requirements.txt into .venv
 	fi; \
 	echo "$$stamp" > .venv/stamp
 
-lock: ## choose the versions in requirements.txt anew (needs uv)
-	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--group dev pyproject.toml --output-file requirements.txt
+# uv.lock is what was chosen; requirements.txt says the same for pip, and is never written by hand.
+EXPORT = $(PYTHON) -m uv export --quiet --frozen --offline --no-emit-project --no-header --no-annotate --group dev
+EXPORT_SERVED = $(subst --group dev,--no-dev --group container,$(EXPORT))
+lock: setup ## choose the versions in uv.lock anew, and write requirements.txt from it
+	@$(PYTHON) -m uv lock --quiet --upgrade
+	@$(EXPORT) > requirements.txt
+	@$(EXPORT_SERVED) > deploy/requirements.txt
+
+locked: setup ## see whether pyproject.toml, uv.lock and requirements.txt still agree
+	@$(PYTHON) -m uv lock --quiet --check --offline || { echo "uv.lock does not follow from pyproject.toml: run make lock." >&2; exit 1; }
+	@test "$$($(EXPORT))" = "$$(cat requirements.txt)" || { echo "requirements.txt is not what uv.lock says: run make lock." >&2; exit 1; }
+	@test "$$($(EXPORT_SERVED))" = "$$(cat deploy/requirements.txt)" || { echo "deploy/requirements.txt is not what uv.lock says: run make lock." >&2; exit 1; }
+
+audit: setup ## ask PyPI for known vulnerabilities of what is locked
+	@exec $(PYTHON) .ci/audit.py
 
 clean: ## remove what can be made again; the data in .gatehouse stay
 	@rm -rf .venv static.root .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -12,13 +12,13 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from agents.choices import AGENT_COLOUR, VERB_COLOUR, AgentStatus
-from agents.forms import AgentForm, TokenForm
+from agents.forms import AgentForm, RotateForm, TokenForm
 from agents.models import Agent, ApiToken
-from agents.services import PERMISSION, create_token, possible_verbs, revoke_token
+from agents.services import PERMISSION, create_token, possible_verbs, revoke_token, rotate_token
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
 from audit.context import Actor
-from audit.errors import Conflict
+from audit.errors import Conflict, Refused
 
 
 @admin.register(Agent)
@@ -115,14 +115,21 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
 
     def get_urls(self) -> list[URLPattern]:
         revoke = path("<uuid:key>/revoke/", self.admin_site.admin_view(self.revoke_view), name="agents_apitoken_revoke")
-        return [revoke, *super().get_urls()]
+        rotate = path("<uuid:key>/rotate/", self.admin_site.admin_view(self.rotate_view), name="agents_apitoken_rotate")
+        return [revoke, rotate, *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         token = self.get_object(request, object_id)
         revocable = token is not None and token.revoked_at is None and self.may_revoke(request)
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "revocable": revocable})
+        rotatable = revocable and self.has_add_permission(request) and not self.has_ended(token)
+        told = {**(extra_context or {}), "revocable": revocable, "rotatable": rotatable}
+        return super().change_view(request, object_id, form_url, told)
+
+    @staticmethod
+    def has_ended(token: ApiToken | None) -> bool:
+        return token is None or (token.expires_at is not None and token.expires_at <= timezone.now())
 
     def revoke_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         if not self.may_revoke(request):
@@ -140,18 +147,46 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
         context = {**self.admin_site.each_context(request), "title": f"Revoke “{token.name}”?", "token": token}
         return TemplateResponse(request, "admin/agents/apitoken/revoke.html", context)
 
+    def rotate_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        if not (self.may_revoke(request) and self.has_add_permission(request)):
+            raise PermissionDenied("You may not replace tokens. Ask an Administrator.")
+        token = ApiToken.objects.select_related("agent").filter(pk=key).first()
+        if token is None:
+            raise Http404("There is no such token.")
+        form, refusal = RotateForm(request.POST or None), ""
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            try:
+                old, new, text = rotate_token(
+                    token_id=key,
+                    overlap=given["overlap"],
+                    new_token_id=given["token_id"],
+                    actor=Actor.human(request.user),
+                )
+            except Refused as said:
+                refusal = said.sentence
+            else:
+                return self.made(request, new, text, old)
+        title = f"Replace “{token.name}”"
+        context = {**self.admin_site.each_context(request), "title": title, "token": token, "form": form}
+        return TemplateResponse(request, "admin/agents/apitoken/rotate.html", {**context, "refusal": refusal})
+
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         made, text = create_token(actor=Actor.human(request.user), **form.cleaned_data)
         obj.__dict__.update(made.__dict__)
         request.token_text = text  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None) -> HttpResponse:
+        return self.made(request, obj, request.token_text)  # type: ignore[attr-defined]
+
+    def made(self, request: HttpRequest, token: ApiToken, text: str, old: ApiToken | None = None) -> HttpResponse:
         """The one page that shows a token. As every page of the console it is never stored (`no-store`)."""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"“{obj.name}” is made",
-            "token": obj,
-            "text": request.token_text,  # type: ignore[attr-defined]
+            "title": f"“{token.name}” is made",
+            "token": token,
+            "text": text,
+            "old": old,
             "address": request.build_absolute_uri("/api/v1/campaigns"),
         }
         return TemplateResponse(request, "admin/agents/apitoken/made.html", context)

@@ -16,6 +16,7 @@ from ninja.security.http import HttpAuthBase
 
 from agents.authentication import BadToken, authenticate
 from agents.choices import TokenRole
+from agents.limits import count_request, count_wrong_token
 from agents.models import Agent, ApiToken, IdempotencyKey
 from audit.api import PROBLEM, found, problem
 from audit.bodies import Accepted, check_query, fingerprint, read_body
@@ -72,6 +73,7 @@ def token_of(request: Any) -> ApiToken:
         try:
             request.token = authenticate(given.strip())
         except BadToken as refusal:
+            count_wrong_token(request.META["REMOTE_ADDR"])
             raise AuthenticationError(message=str(refusal)) from None
     token: ApiToken = request.token
     return token
@@ -118,7 +120,7 @@ def door(run: Any) -> Callable[..., HttpResponse]:
     @wraps(run)
     def enter(request: Any, **path: Any) -> HttpResponse:
         try:
-            token_of(request)
+            count_request(token_of(request))
             check_query(request, known)
             if request.method != "POST":
                 return run(request, **path)  # type: ignore[no-any-return]

@@ -1,5 +1,6 @@
 """The forms of agents and of their tokens."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -8,6 +9,7 @@ from django.db.models import Q
 from accounts.models import User
 from agents.choices import AGENT_INITIAL, AgentStatus
 from agents.models import Agent, ApiToken
+from agents.services import OVERLAP
 from audit.admin.cells import zone
 from audit.admin.fields import ConsoleForm
 from audit.base import new_id
@@ -46,3 +48,26 @@ class TokenForm(ConsoleForm[ApiToken]):
         super().__init__(*args, **kwargs)
         if "expires_at" in self.fields:
             self.fields["expires_at"].label = f"Expires ({zone()})"
+
+
+OVERLAPS = {
+    "0": (timedelta(0), "not at all: it has leaked, and is revoked now"),
+    "1h": (timedelta(hours=1), "for an hour"),
+    "24h": (OVERLAP, "for 24 hours"),
+    "7d": (timedelta(days=7), "for 7 days"),
+}
+
+
+class RotateForm(forms.Form):
+    """How long the old token lives on. The key of the new one is chosen when the form is shown, as for a first one."""
+
+    overlap = forms.ChoiceField(
+        label="The old token works on",
+        choices=[(name, words) for name, (_, words) in OVERLAPS.items()],
+        initial="24h",
+        widget=forms.RadioSelect,
+    )
+    token_id = forms.UUIDField(widget=forms.HiddenInput, initial=new_id)
+
+    def clean_overlap(self) -> timedelta:
+        return OVERLAPS[self.cleaned_data["overlap"]][0]

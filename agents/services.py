@@ -11,12 +11,17 @@ from django.utils import timezone
 from agents.choices import AGENT_TRANSITIONS, VERB_TO, AgentStatus, AgentVerb, TokenRole
 from agents.models import Agent, ApiToken, IdempotencyKey
 from audit.base import LAST_INSTANT, new_id
+from audit.choices import EntityType
 from audit.context import Actor, acting
 from audit.errors import Conflict, Invalid, written
+from audit.models import AuditLog
 
 PREFIX = 12  # characters that are kept: gh_ and nine that tell tokens apart, of 43
 ENTROPY = 32  # bytes
 KEYS_KEPT = timedelta(hours=24)
+OVERLAP = timedelta(hours=24)  # how long a token lives on beside the one that takes its place
+LONGEST_OVERLAP = timedelta(days=30)
+ROTATE = "rotate"  # as the audit log calls it
 PERMISSION = "agents.change_agent"
 
 
@@ -100,6 +105,60 @@ def create_token(
             "Revoke it if nobody kept it, and begin anew for another."
         ) from None
     return token, text
+
+
+@transaction.atomic
+def rotate_token(
+    *,
+    token_id: UUID,
+    overlap: timedelta = OVERLAP,
+    expires_at: datetime | None = None,
+    new_token_id: UUID | None = None,
+    actor: Actor,
+) -> tuple[ApiToken, ApiToken, str]:
+    """A new token in the place of this one, which lives on for `overlap` and then ends by itself.
+
+    Returns the old one, the new one and its text, which is shown this once. Without an overlap the old one is revoked:
+    so it is where it has leaked. The new one gets the same name, role and agent, and lives for as long as the old one
+    was made for, unless `expires_at` says otherwise.
+    """
+    actor.require("agents.change_apitoken", to="replace tokens")
+    old = ApiToken.objects.select_for_update(of=("self",)).filter(pk=token_id).select_related("agent").first()
+    if old is None:
+        raise Invalid("There is no such token.")
+    now = timezone.now()
+    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+        ended = "was revoked" if old.revoked_at else "has expired"
+        raise Conflict(f"Token “{old}” {ended}: there is nothing to replace. Make a new one.")
+    if AuditLog.objects.filter(entity_type=EntityType.API_TOKEN, entity_id=str(old.pk), action=ROTATE).exists():
+        raise Conflict(
+            f"Token “{old}” was replaced already and works until {old.expires_at:%Y-%m-%d %H:%M} UTC: replace the one "
+            "that took its place, or make a new one."
+        )
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise Invalid(f"The old token may live on for {LONGEST_OVERLAP.days} days at most; beyond that, make another.")
+    with acting(actor, reason=f"In the place of {old}"):
+        new, text = create_token(
+            name=old.name,
+            role=old.role,
+            agent=old.agent,
+            expires_at=expires_at or lifetime_from(old, now),
+            token_id=new_token_id,
+            actor=actor,
+        )
+    with acting(actor, reason=f"{new} takes its place"):
+        this, end = ApiToken.objects.filter(pk=old.pk), now + overlap
+        if not overlap:
+            this.change("revoke", revoked_at=now)
+        elif old.expires_at is None or old.expires_at > end:
+            this.change(ROTATE, expires_at=end)
+    old.refresh_from_db()
+    return old, new, text
+
+
+def lifetime_from(token: ApiToken, now: datetime) -> datetime | None:
+    """When a token ends that is made now and lives for as long as this one was made for; None is never."""
+    return now + (token.expires_at - token.created_at) if token.expires_at else None
 
 
 def token_hash(text: str) -> str:

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.models import User
+from agents.models import ApiToken
 from campaigns.choices import CampaignStatus, TaskStatus
 from campaigns.models import Campaign, Task
 from content.choices import Hold, PublishStatus, ReviewItemStatus
@@ -175,6 +176,8 @@ def of_agents() -> Iterator[tuple[str, str]]:
     yield "fleet", page("agents")
     for verb in ("suspend", "retire"):
         yield f"agent {verb}", page("agent_control", busiest_agent(), verb)
+    if token := any_of(ApiToken.objects.order_by()):
+        yield "token replace", page("agents_apitoken_rotate", token.pk)
     yield "the busiest agent", page("agents_agent_change", busiest_agent())
     yield "judges", page("calibration")
     yield "judges, a threshold", page("calibration_threshold", threshold="0.8", campaign=largest_campaign().pk)

@@ -31,6 +31,7 @@ from campaigns.services import claim_tasks
 from content.choices import ArtifactType
 from content.services import submit_artifact
 
+UNLIMITED = {"API_REQUESTS_PER_SECOND": "0", "API_REQUESTS_PER_MINUTE": "0"}  # one token stands for a whole fleet here
 JSON, NDJSON = "application/json", "application/x-ndjson"
 LEASED, ADDED = b'"lease_id"', b'"accepted": 1000'
 Headers = dict[str, str]
@@ -63,7 +64,11 @@ def served() -> Iterator[int]:
     port = 20_000 + os.getpid() % 20_000
     command = [sys.executable, "manage.py", "serve"]
     child = subprocess.Popen(
-        command, cwd=settings.BASE_DIR, env={**os.environ, "PORT": str(port)}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **UNLIMITED, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout

@@ -50,6 +50,8 @@ and one that is still running 409.
 
 **Lists** go from the oldest to the newest; `next` of an answer is `after` of the next request, and null at the end.
 
+**Limits.** A token that asks far more than a fleet does gets 429, and `Retry-After` says for how many seconds to wait.
+
 **Errors** are problem documents (RFC 9457) with a sentence in `detail`.
 """
 
@@ -128,7 +130,7 @@ HEADERS = {
 REFUSALS = {
     400: "Not JSON, not UTF-8, or a malformed header",
     401: "No valid token",
-    403: "Another role's route, or another's agent",
+    403: "Another role's route, another's agent, or not sent by https",
     404: "No such thing",
     408: "The caller left",
     409: "No longer possible, or still running",
@@ -136,6 +138,7 @@ REFUSALS = {
     413: "The body is too large",
     415: "The body is of another kind",
     422: "Understood, but not usable",
+    429: "More than a token may ask, or too many wrong tokens; wait for `Retry-After` seconds",
     500: "A fault of Gatehouse",
     503: "The database does not answer; try again",
 }
@@ -161,13 +164,13 @@ def _spelled(told: Any) -> Any:
 
 def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[int, Any]:
     """The problems that an operation can answer, from its shape."""
-    possible = {400, 401, 500, 503}
+    possible = {400, 401, 403, 429, 500, 503}
     if operation.get("parameters"):
         possible |= {422}
     if "{" in path:
         possible |= {404}
     if method == "post":
-        possible |= {403, 404, 409, 411, 413, 415, 422}
+        possible |= {404, 409, 411, 413, 415, 422}
     return {status: {"description": REFUSALS[status]} for status in sorted(possible)}
 
 

@@ -13,6 +13,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from agents.limits import TooMany
 from audit.api import problem
 from audit.base import rule_in_words
 from audit.context import current
@@ -62,6 +63,10 @@ def _stranger(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     return problem(401, str(error), headers={"WWW-Authenticate": "Bearer"})
 
 
+def _too_many(request: HttpRequest, refusal: TooMany) -> HttpResponse:
+    return problem(429, str(refusal), headers={"Retry-After": str(refusal.seconds)})
+
+
 def _missing(request: HttpRequest, error: Http404) -> HttpResponse:
     return problem(404, str(error) if error.args and isinstance(error.args[0], str) else NOTHING_HERE)
 
@@ -105,6 +110,7 @@ ERRORS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     ValidationError: _invalid,
     HttpError: _http,
     AuthenticationError: _stranger,
+    TooMany: _too_many,
     Http404: _missing,
     SuspiciousOperation: _suspicious,
     MultiPartParserError: _suspicious,

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
 
@@ -18,7 +19,10 @@ class ConfigConfig(AppConfig):
     verbose_name = "Gatehouse"
 
     def ready(self) -> None:
+        from config.security import begin_session
+
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="config.after_migrate")
+        user_logged_in.connect(begin_session, dispatch_uid="config.begin_session")
 
 
 def after_migrate(using: str, **_: Any) -> None:

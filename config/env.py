@@ -37,6 +37,23 @@ def read(kind: Callable[..., T], name: str, default: T, *, must: str) -> T:
         raise BadSetting(name, f"must {must}; it is {env.str(name)!r}.") from None
 
 
+def secret(name: str, default: str = "") -> str:
+    """The variable, or the content of the file that NAME_FILE names: containers are given secrets that way."""
+    text, file = env.str(name, default), env.str(f"{name}_FILE", "")
+    if not file:
+        return text
+    if env.str(name, ""):
+        raise BadSetting(f"{name}_FILE", f"and {name} exclude each other: set one of them.")
+    try:
+        text = Path(file).read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "not a text").lower()
+        raise BadSetting(f"{name}_FILE", f"names {file}, which cannot be read ({reason}).") from None
+    if not text:
+        raise BadSetting(f"{name}_FILE", f"names {file}, which is empty.")
+    return text
+
+
 def port(name: str, default: int) -> int:
     number = read(env.int, name, default, must="be a port number")
     if not 1 <= number <= 65535:
@@ -58,7 +75,7 @@ def whole(name: str, default: int, unit: str) -> int:
 
 def archive_address(name: str, default: str) -> str:
     """A directory or a bucket. What is given is not repeated: it may hold a key."""
-    text = env.str(name, default)
+    text = secret(name, default)
     parts = urlsplit(text)
     directory = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and len(parts.path) > 1
     if not directory and not (parts.scheme == "s3" and parts.netloc):
@@ -81,6 +98,18 @@ def web_address(name: str, default: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise BadSetting(name, f"must be an address such as https://gatehouse.example.org; it is {text!r}.")
     return text
+
+
+def origin_of(address: str) -> str:
+    """As CSRF_TRUSTED_ORIGINS has it: without a path."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def host_of(address: str) -> str:
+    """As ALLOWED_HOSTS has it: without a port, an IPv6 address in brackets."""
+    host = urlsplit(address).hostname or ""
+    return f"[{host}]" if ":" in host else host
 
 
 def database(name: str, url: str) -> dict[str, Any]:
@@ -107,3 +136,13 @@ def app_database(name: str, url: str) -> dict[str, Any]:
     if parsed["USER"] != APP_ROLE:
         parsed.setdefault("OPTIONS", {})["assume_role"] = APP_ROLE
     return parsed
+
+
+def replica_database(name: str, url: str) -> dict[str, Any]:
+    """The same login on a standby: it never writes, and nobody waits long for one that is gone."""
+    parsed = app_database(name, url)
+    options = parsed.setdefault("OPTIONS", {})
+    options["options"] = f"{options.get('options', '')} -c default_transaction_read_only=on".strip()
+    # In seconds, but for the last, which is in milliseconds.
+    patience = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3, "tcp_user_timeout": 5000}
+    return {**parsed, "ENGINE": "config.replica", "OPTIONS": {"connect_timeout": 2, **patience, **options}}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
+from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -24,11 +25,22 @@ from accounts.services.second_factor import unknown_groups
 from audit.admin.cells import duration
 from audit.models import CronJob
 from campaigns.models import SystemControl
+from config.replica.watch import trouble_of_replica
+from config.schema_fingerprint import compared_lately
 
 MONTHS_AHEAD = 2
 # The jobs that cron must run, and how long after its last success each is late: some strokes of its clock.
 LATE_AFTER = {"run_due": timedelta(minutes=5), "rotate_partitions": timedelta(days=2)}
+# These only where BACKUP_URL is set, and these once somebody has let them run.
+BACKUPS_LATE_AFTER = {
+    "backup": timedelta(days=2),
+    "backup_files": timedelta(minutes=15),
+    "restore_drill": timedelta(days=9),
+}
+LATE_ONCE_RUN = {"archive_metrics": timedelta(days=2), "verify_archives": timedelta(days=9)}
 UNFINISHED_AFTER = timedelta(minutes=5)  # a job that runs longer is worth a look, whether it was killed or not
+LONG = {*BACKUPS_LATE_AFTER, *LATE_ONCE_RUN}  # as large as the database is
+UNFINISHED_AFTER_LONG = timedelta(hours=12)
 
 
 class NotReady(Exception):
@@ -39,7 +51,7 @@ class NotReady(Exception):
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answers without the database: a lost database must not make an orchestrator restart every web process."""
-    return HttpResponse("ok", content_type="text/plain")
+    return HttpResponse("ok", content_type="text/plain; charset=utf-8")
 
 
 @never_cache
@@ -51,18 +63,31 @@ def readyz(request: HttpRequest) -> JsonResponse:
         beats, halted, unknown = heartbeats(timezone.now()), halted_since(), unknown_groups()
     except DatabaseError:
         beats, halted, unknown = [], None, []  # the checks have said so
+    trouble = trouble_of_replica()
+    schema = schema_lately()
     told = {
         "status": "ready" if ready else "not ready",
         "checks": checks,
         "jobs": {beat.name: beat.for_strangers() for beat in beats if beat.job},
         "halted_since": halted,
+        "schema": schema["fingerprint"] or None,
         "warnings": [
             *([f"everything is halted, since {duration(timezone.now() - halted)} ago"] if halted else []),
             *(f"{beat.name} {beat.alarm}" for beat in beats if beat.alarm),
             *(f"REQUIRE_SECOND_FACTOR names “{name}”, which is no group here" for name in unknown),
+            *([f"the read replica {trouble}: pages are read from the primary"] if trouble else []),
+            *([f"the schema {schema['alarm']}"] if schema["alarm"] else []),
         ],
     }
     return JsonResponse(told, status=200 if ready else 503)
+
+
+def schema_lately() -> dict[str, str]:
+    """A schema that was changed by hand is a warning: the rules that are left hold, and who dropped one must look."""
+    try:
+        return compared_lately()
+    except DatabaseError:  # without an answer, or under a change at this moment
+        return {"fingerprint": "", "alarm": ""}
 
 
 def halted_since() -> datetime | None:
@@ -138,7 +163,14 @@ class Heartbeat:
 def heartbeats(now: datetime) -> list[Heartbeat]:
     """Of the jobs that must run, and of the others that have."""
     jobs = CronJob.objects.in_bulk()
-    return [heartbeat_of(name, jobs.get(name), now) for name in [*LATE_AFTER, *sorted(jobs.keys() - LATE_AFTER.keys())]]
+    must = [*LATE_AFTER, *(BACKUPS_LATE_AFTER if settings.BACKUP_URL else {})]
+    return [heartbeat_of(name, jobs.get(name), now) for name in [*must, *sorted(jobs.keys() - set(must))]]
+
+
+def late_after(name: str) -> timedelta | None:
+    """None: nobody said when that one is late."""
+    backups = BACKUPS_LATE_AFTER if settings.BACKUP_URL else {}
+    return {**LATE_AFTER, **backups, **LATE_ONCE_RUN}.get(name)
 
 
 def heartbeat_of(name: str, job: CronJob | None, now: datetime) -> Heartbeat:
@@ -150,12 +182,13 @@ def heartbeat_of(name: str, job: CronJob | None, now: datetime) -> Heartbeat:
         word, colour = "failed", "bad"
         alarms.append(f"failed {duration(now - end)} ago")
     if end is None or end < job.started_at:
-        hangs = now - job.started_at > UNFINISHED_AFTER
+        hangs = now - job.started_at > (UNFINISHED_AFTER_LONG if name in LONG else UNFINISHED_AFTER)
         word, colour = ("did not finish", "bad") if hangs else ("running", "info")
         if hangs:
             alarms.append(f"began {duration(now - job.started_at)} ago and did not finish")
     since = job.succeeded_at or job.created_at
-    if name in LATE_AFTER and now - since > LATE_AFTER[name]:
+    late = late_after(name)
+    if late is not None and now - since > late:
         word, colour = (word, colour) if alarms else ("late", "bad")
         alarms.append(f"has not succeeded for {duration(now - since)}")
     return Heartbeat(name, job, word, colour, ", ".join(alarms))

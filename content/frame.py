@@ -112,7 +112,7 @@ def _file(artifact: Artifact) -> File[bytes]:
 
 
 def _refused(sentence: str) -> HttpResponseBase:
-    return _guarded(HttpResponse(sentence, status=410, content_type="text/plain"))
+    return _guarded(HttpResponse(sentence, status=410, content_type="text/plain; charset=utf-8"))
 
 
 R = TypeVar("R", bound=HttpResponseBase)

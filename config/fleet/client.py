@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 ANSWERS_WITHIN = 60  # seconds
 PATIENCE = 60  # seconds during which a server that does not answer is asked again
 PAUSE = 0.3
-BUSY = {408, 502, 503, 504}
+BUSY = {408, 429, 502, 503, 504}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from config.console.overview.work import OPEN, campaign_states
 from config.health import halted_since, heartbeats, last_end
 from config.monitoring import statements
 from config.monitoring.statements import Unreadable
+from config.replica.watch import is_configured, watch
 from content.choices import Decision, Hold, PublishStatus, ReviewerType, ReviewReason
 from content.models import PublishRecord, ReviewDecision
 from metrics.partitions import EVENTS, leaves
@@ -197,6 +198,16 @@ def slow_statements(now: datetime) -> Iterator[Metric]:
     yield gauge("statements_slowest_seconds", f"The longest mean of those {often}.", one(found.slowest))
 
 
+def replica(now: datetime) -> Iterator[Metric]:
+    """As the web process that answers sees it; each looks for itself."""
+    if not is_configured():
+        return
+    age = watch.age()
+    yield gauge("replica_used", "1: pages are read from the replica.", one(watch.usable()))
+    told = float("inf") if age is None else age
+    yield gauge("replica_lag_seconds", "How old what it shows may be; +Inf: it does not answer.", one(told))
+
+
 PARTS: dict[str, Part] = {
     "tasks": tasks,
     "campaigns": campaigns,
@@ -208,6 +219,7 @@ PARTS: dict[str, Part] = {
     "months": months,
     "server": server,
     "statements": slow_statements,
+    "replica": replica,
 }
 
 

@@ -38,6 +38,13 @@ def without_secrets(text: str) -> str:
     return text
 
 
+class PlainLines(logging.Formatter):
+    """For people; a stack and what a library says of an address are no more public here than in JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
 class JsonLines(JsonFormatter):
     """With the library's way of writing anything as JSON, and our own choice of what is written."""
 

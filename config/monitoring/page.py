@@ -23,7 +23,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not settings.METRICS_TOKEN:
         raise Http404
     if not hmac.compare_digest(_given(request).encode(), settings.METRICS_TOKEN.encode()):
-        answer = HttpResponse("Send METRICS_TOKEN as a bearer token.", status=401, content_type="text/plain")
+        refusal = "Send METRICS_TOKEN as a bearer token."
+        answer = HttpResponse(refusal, status=401, content_type="text/plain; charset=utf-8")
         answer["WWW-Authenticate"] = "Bearer"
         return answer
     told = generate_latest(of_all_processes()) + generate_latest(figures)

@@ -206,7 +206,7 @@ def test_an_administrator_makes_a_token_and_sees_it_once(
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
     assert f"curl -H 'Authorization: Bearer {text}' http://testserver/api/v1/campaigns" in page
-    assert "revoke the old one" in page
+    assert "<b>Replace…</b>" in page
     token = ApiToken.objects.get()
     assert (token.name, token.role, token.agent) == ("writers", "worker", agent)
     assert token.expires_at == until.replace(second=0, microsecond=0)

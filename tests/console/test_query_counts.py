@@ -125,6 +125,7 @@ NUMBERS: dict[str, int] = {
     "task-release": 9,
     "task-retry": 9,
     "task-send_back": 11,
+    "token-replace": 8,
     "trace": 24,
     "you": 11,
 }

@@ -114,6 +114,7 @@ OWN: dict[str, May] = {
     "admin:accounts_user_reset": May(ADMINISTRATORS, ADMINISTRATORS, first(User)),
     "admin:auth_user_password_change": May(ADMINISTRATORS, ADMINISTRATORS, first(User)),
     "admin:agents_apitoken_revoke": May(ADMINISTRATORS, ADMINISTRATORS, first(ApiToken)),
+    "admin:agents_apitoken_rotate": May(ADMINISTRATORS, ADMINISTRATORS, first(ApiToken)),
     "admin:campaigns_task_operate": May(OPERATORS, OPERATORS, with_verb(Task, "retry")),
     "admin:campaigns_task_operate_many": May(OPERATORS, OPERATORS, lambda: ["retry"]),
     "admin:campaigns_task_reassign_all": May(OPERATORS, OPERATORS),

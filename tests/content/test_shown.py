@@ -313,7 +313,7 @@ def test_what_is_no_picture_is_never_served_as_one(content: bytes) -> None:
     artifact = make_artifact(content=content, artifact_type="image", metadata={"content_type": "text/html"})
     answer = Client().get(media_of(artifact, make_user(REVIEWER)))
     assert answer.status_code == 410
-    assert answer["Content-Type"] == "text/plain"
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize("content", [HTML, SVG, PNG, b"three fees"])

@@ -7,6 +7,7 @@ from django.contrib.admin.utils import quote
 from django.urls import reverse
 
 from accounts.models import User
+from agents.models import ApiToken
 from audit.context import Actor
 from campaigns.models import Campaign, Task
 from config.notices import tell_what_waits
@@ -151,6 +152,7 @@ def _of_agents() -> Iterator[tuple[str, str]]:
     yield "agents", reverse("admin:agents")
     for key, verb in (("writer-7", "suspend"), ("writer-7", "retire"), ("writer-9", "reactivate")):
         yield f"agents-{verb}", reverse("admin:agent_control", args=[key, verb])
+    yield "token-replace", reverse("admin:agents_apitoken_rotate", args=[ApiToken.objects.get(name="writers").pk])
     yield "agents-one", reverse("admin:agents_agent_change", args=["writer-7"])
 
 

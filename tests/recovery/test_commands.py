@@ -17,10 +17,12 @@ ADOPT = ["adopt_posts", EXCERPT, "--campaign", "“Trending”", "--platform", "
 COMMANDS = [
     ["run_due"],
     ["load_demo"],
+    ["rotate_token", "gh_123456789"],
     ["rotate_partitions"],
     ADOPT,
     ["ingest_metrics", EXCERPT, "--platform", "youtube", "--cumulative"],
     ["check_rollups"],
+    ["check_schema"],
     ["control", "status"],
     ["archive_metrics"],
     ["restore_metrics", "--month", "2020-01"],
@@ -59,6 +61,12 @@ def test_a_database_without_a_schema(place: Path, roles: bool) -> None:
         for command in COMMANDS[1:]:
             told = refusal(place, *command)
             assert told.startswith("Gatehouse is not set up in this database: run manage.py setup first."), command
+
+
+def test_a_first_installation_needs_no_check_of_its_migrations(place: Path) -> None:
+    with embedded.running(place, FAST):
+        out, err = manage(place, "check_migrations").communicate(timeout=60)
+    assert (out, err) == ("This database is empty: a first installation needs no check, nobody uses it yet.\n", "")
 
 
 def test_months_of_somebody_else_are_still_told_as_such(place: Path) -> None:
