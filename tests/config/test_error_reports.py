@@ -1,16 +1,14 @@
 """With SENTRY_DSN an error is reported, to a real server here: its stack and trace, and none of what was sent."""
 
-import gzip
 import json
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.recovery.support import environment, run
+from tests.servers import keeping_posts
 
 TRACE = "0123456789abcdef0123456789abcdef"
 BREAKS = f"""
@@ -35,25 +33,8 @@ sentry_sdk.flush(20)
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, list[bytes]]]:
     """The address of a server that keeps what it is sent."""
-    received: list[bytes] = []
-
-    class Keeps(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing is said."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeps)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://key@127.0.0.1:{server.server_address[1]}/1", received
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=30)
+    with keeping_posts() as (address, received):
+        yield f"http://key@{address}/1", received
 
 
 def test_a_fault_is_reported_with_its_trace_and_without_secrets(

@@ -4,11 +4,9 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from config.groups import REVIEWER
 from config.security import SEEN_EVERY, caller
 from tests.factories import make_user
 from tests.recovery.support import CHECKOUT, environment, run
+from tests.servers import taking_posts
 
 ASVS = CHECKOUT / "docs" / "asvs.md"
 SECRET = "4f8c0d6b2e9a4717b5d3c1f0a8e69274c5b3d1f0e8a69274"
@@ -378,26 +377,8 @@ LOCKED = f"django==4.2.0 --hash=sha256:{'a' * 64}\n"
 def advisories() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A service of advisories here, and what it knows of every package."""
     known: list[dict[str, Any]] = []
-
-    class Knows(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps({"vulns": known}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing is said."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Knows)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1/query", known
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=30)
+    with taking_posts(lambda _: json.dumps({"vulns": known}).encode()) as address:
+        yield f"http://{address}/v1/query", known
 
 
 def audited(place: Path, address: str, locked: str = LOCKED) -> tuple[int, str]:

@@ -8,7 +8,6 @@ from urllib.parse import quote
 import boto3
 import pytest
 from django.core.management import CommandError, call_command
-from moto.server import ThreadedMotoServer
 
 from content.models import PublishRecord
 from metrics.choices import ArchiveState
@@ -17,6 +16,7 @@ from metrics.partitions import EVENTS
 from metrics.services.archive_store import Store, files_of
 from tests.factories import published_post
 from tests.metrics.months import OLD, dump, fill, in_postgresql, no_old_months, receipt
+from tests.servers import s3
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
 KEYS = {"aws_access_key_id": "somebody", "aws_secret_access_key": "a-secret", "region_name": "us-east-1"}
@@ -24,11 +24,8 @@ KEYS = {"aws_access_key_id": "somebody", "aws_secret_access_key": "a-secret", "r
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3() as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import boto3
 import pyrage
 import pytest
-from moto.server import ThreadedMotoServer
 
 from config.backup import drill, files
 from config.backup.cold import Cold
@@ -24,6 +23,7 @@ from config.backup.place import Place
 from config.backup.store import Receipt, Store, write_whole
 from config.backup.wal import BackupProblem
 from tests.factories import make_artifact
+from tests.servers import s3
 
 NOW = datetime(2026, 11, 20, 2, 15, tzinfo=UTC)
 IDENTITY = pyrage.x25519.Identity.generate()
@@ -95,11 +95,8 @@ def cold(tmp_path: Path) -> Cold:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3() as address:
+        yield address
 
 
 def brought_back(origin: Place, into: Path) -> dict[str, bytes]:

@@ -3,19 +3,16 @@
 Both kinds of logs at once, each of a real server at which somebody does all that has to do with secrets.
 """
 
-import gzip
 import http.cookiejar
 import json
 import re
 import secrets
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ import pytest
 from config import embedded
 from tests.recovery.support import FAST, environment, first_line, free_port, manage, python, query, run, soon
 from tests.recovery.test_settings import ELSEWHERE
+from tests.servers import keeping_posts
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 PERSON = "keeper@example.org"
@@ -114,25 +112,8 @@ class Visitor:
 @pytest.fixture
 def reports() -> Iterator[tuple[str, list[bytes]]]:
     """The address to which errors are reported, and what arrives there."""
-    received: list[bytes] = []
-
-    class Keeps(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing is said."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeps)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}/1", received
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=30)
+    with keeping_posts() as (address, received):
+        yield f"{address}/1", received
 
 
 def command_lines() -> str:
