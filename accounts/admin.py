@@ -25,6 +25,7 @@ from accounts.models import User
 from accounts.services.emails import are_kept_in_files
 from accounts.services.invitations import invite_person, invited_at, send_invitation
 from accounts.services.second_factor import has_second_factor, reset_second_factor
+from accounts.services.sessions import end_sessions
 from audit.admin import cells, columns
 from audit.admin.base import ConsoleAdmin
 from audit.context import Actor
@@ -77,7 +78,12 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
             made: URLPattern = path(f"<uuid:key>/{name}/", guarded, name=f"accounts_user_{name}")
             return made
 
-        return [page("invite", require_POST(self.invite_again)), page("reset", self.reset_view), *super().get_urls()]
+        return [
+            page("invite", require_POST(self.invite_again)),
+            page("sign_out", require_POST(self.sign_out)),
+            page("reset", self.reset_view),
+            *super().get_urls(),
+        ]
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Nobody chooses a password for somebody who was invited."""
@@ -94,10 +100,12 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if change:
-            return super().save_model(request, obj, form, change)
+            super().save_model(request, obj, form, change)
+            if "is_active" in form.changed_data and not obj.is_active:  # switched on again, nobody is in at once
+                end_sessions(person=obj, actor=Actor.human(request.user))
+            return
         obj.__dict__.update(invite_person(**form.cleaned_data, actor=Actor.human(request.user)).__dict__)
         transaction.on_commit(partial(self._send, request, obj))
-        return None
 
     def response_add(self, request: HttpRequest, obj: User, post_url_continue: str | None = None) -> HttpResponse:
         return HttpResponseRedirect(cells.admin_url(obj))
@@ -107,6 +115,7 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
             may = self.has_change_permission(request, person)
             context["invited_at"] = (invited_at(person) or person.created_at) if person.is_invited else None
             context["may_invite"] = request.user.has_perm("accounts.add_user") and person.is_active
+            context["may_sign_out"] = may and person != request.user and person.last_login is not None
             context["may_reset"] = may and person != request.user and has_second_factor(person)
             context["invitation_days"] = settings.INVITATION_DAYS
         else:
@@ -140,6 +149,18 @@ class PersonAdmin(ConsoleAdmin[User], UserAdmin[User]):
             return HttpResponseRedirect(reverse("admin:password_change"))
         answer: HttpResponse = super().user_change_password(request, id, form_url)
         return answer
+
+    def sign_out(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """Nothing is asked first: whoever is meant signs in again."""
+        person = self._person(key)
+        if not self.has_change_permission(request, person):
+            raise PermissionDenied("You may not end this person’s sessions. Ask an Administrator.")
+        ended = end_sessions(person=person, actor=Actor.human(request.user))
+        if ended:
+            messages.success(request, f"{person} is signed out everywhere: {ended} session{'' if ended == 1 else 's'}.")
+        else:
+            messages.info(request, f"{person} is signed in nowhere.")
+        return HttpResponseRedirect(cells.admin_url(person))
 
     def reset_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Asks first: from then on the password alone lets the person in."""

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from agents.choices import AGENT_COLOUR, VERB_COLOUR, AgentStatus
 from agents.forms import AgentForm, RotateForm, TokenForm
@@ -144,7 +145,7 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
             except Conflict as refusal:
                 messages.warning(request, refusal.sentence)
             return HttpResponseRedirect(cells.admin_url(token))
-        context = {**self.admin_site.each_context(request), "title": f"Revoke “{token.name}”?", "token": token}
+        context = {**self.admin_site.each_context(request), "title": f"Revoke “{named(token)}”?", "token": token}
         return TemplateResponse(request, "admin/agents/apitoken/revoke.html", context)
 
     def rotate_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
@@ -167,7 +168,7 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
                 refusal = said.sentence
             else:
                 return self.made(request, new, text, old)
-        title = f"Replace “{token.name}”"
+        title = f"Replace “{named(token)}”"
         context = {**self.admin_site.each_context(request), "title": title, "token": token, "form": form}
         return TemplateResponse(request, "admin/agents/apitoken/rotate.html", {**context, "refusal": refusal})
 
@@ -183,7 +184,7 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
         """The one page that shows a token. As every page of the console it is never stored (`no-store`)."""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"“{token.name}” is made",
+            "title": f"“{named(token)}” is made",
             "token": token,
             "text": text,
             "old": old,
@@ -202,3 +203,8 @@ class ApiTokenAdmin(ConsoleAdmin[ApiToken]):
         if token.expires_at and token.expires_at <= timezone.now():
             return cells.badge("expired", "warn")
         return cells.badge("valid", "good")
+
+
+def named(token: ApiToken) -> str:
+    """For a heading, however long its name is."""
+    return Truncator(token.name).chars(100)

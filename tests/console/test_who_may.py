@@ -111,6 +111,7 @@ OWN: dict[str, May] = {
     "admin:system_control": May(OPERATORS, OPERATORS, lambda: ["halt"]),
     # Verbs of single models.
     "admin:accounts_user_invite": May(NONE, ADMINISTRATORS, first(User)),
+    "admin:accounts_user_sign_out": May(NONE, ADMINISTRATORS, first(User)),
     "admin:accounts_user_reset": May(ADMINISTRATORS, ADMINISTRATORS, first(User)),
     "admin:auth_user_password_change": May(ADMINISTRATORS, ADMINISTRATORS, first(User)),
     "admin:agents_apitoken_revoke": May(ADMINISTRATORS, ADMINISTRATORS, first(ApiToken)),

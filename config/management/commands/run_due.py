@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
 from accounts.services.notification_emails import send_notifications
+from accounts.services.sessions import forget_ended_sessions
 from agents.services import purge_idempotency_keys
 from audit.context import Actor
 from audit.heartbeat import heartbeat
@@ -34,6 +35,7 @@ STEPS: list[tuple[str, str, Callable[..., int]]] = [
     ("reviews found overdue", "marking what is overdue", mark_overdue_items),
     ("decisions settled", "settling decisions", settle_decisions),
     ("old answers forgotten", "forgetting old answers", purge_idempotency_keys),
+    ("ended sessions forgotten", "forgetting ended sessions", forget_ended_sessions),
     ("notifications made", "telling people what waits", tell_what_waits),
     ("e-mails sent", "sending e-mails", send_notifications),  # last: a mail server may take its time
 ]
