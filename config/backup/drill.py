@@ -19,6 +19,7 @@ from config import embedded
 from config.backup.base import schema
 from config.backup.cold import Cold
 from config.backup.files import ARCHIVE, CONTENT
+from config.backup.load import MANAGE, work_in
 from config.backup.recovery import AS_INITDB, Restored, Tell, restore
 from config.backup.store import Store
 from config.backup.wal import BackupProblem
@@ -31,16 +32,25 @@ COUNTED = ("campaign", "task", "artifact", "review_item", "publish_record", "met
 NOT_PASSED_ON = {
     *(
         f"{name}{end}"
-        for name in ("DATABASE_URL", "MIGRATOR_DATABASE_URL", "DATABASE_REPLICA_URL")
+        for name in (
+            "DATABASE_URL",
+            "MIGRATOR_DATABASE_URL",
+            "DATABASE_REPLICA_URL",
+            "EMAIL_HOST_PASSWORD",
+            "SENTRY_DSN",
+        )
         for end in ("", "_FILE")
     ),
-    *("SECRET_KEY_FILE", "BACKUP_URL", "BACKUP_COLD_URL"),
+    *("SECRET_KEY_FILE", "BACKUP_URL", "BACKUP_COLD_URL", "EMAIL_HOST", "CONSOLE_URL", "ALLOWED_HOSTS"),
 }
 SECONDS = 12 * 3600  # for a check; service is back before they begin
 
 
-def drill(store: Store | Cold, at: datetime | None, tell: Tell) -> dict[str, Any]:
-    """What was found; raises when the backup cannot be restored, and tells faults of what was restored."""
+def drill(store: Store | Cold, at: datetime | None, tell: Tell, load: int = 0) -> dict[str, Any]:
+    """What was found; raises when the backup cannot be restored, and tells faults of what was restored.
+
+    With `load`, a fleet works in the copy for so many seconds before its sums, tables and indexes are looked at.
+    """
     began, clock = datetime.now(UTC), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gatehouse-drill-", dir=os.environ.get("BACKUP_DRILL_DIR")) as directory:
         Path(directory).chmod(0o711)
@@ -52,6 +62,7 @@ def drill(store: Store | Cold, at: datetime | None, tell: Tell) -> dict[str, Any
         with embedded.running(place, {"archive_mode": "off", "hba_file": str(place / "pg_hba.conf")}):
             serving = time.monotonic() - clock
             facts = look(place, restored.files_until)
+            facts["load"] = work_in(place, house(place), load) if load else None
             facts["rollups"] = rollups(place)
             facts["amcheck"] = amcheck(place)
         ended = time.monotonic() - clock
@@ -154,16 +165,20 @@ def amcheck(place: Path) -> str:
     return "whole" if not status else " ".join(said) or "it gave no reason"
 
 
-def rollups(place: Path) -> str:
-    """The sums against the events, by the command that does it elsewhere, as the restored house would run it."""
+def house(place: Path) -> dict[str, str]:
+    """The environment of a command in the restored house: nothing leads from there to the one that it came from, to
+    its archive, or to people's mailboxes."""
     ours = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     address = embedded.url(embedded.SUPERUSER, database(), place)
     environment = {**ours, "GATEHOUSE_HOME": str(place), "DATABASE_URL": address}
     if (place / ARCHIVE).exists() or settings.ARCHIVE_URL.startswith("file:"):
         environment["ARCHIVE_URL"] = (place / ARCHIVE).as_uri()
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "check_rollups", "--json"]
-    environment |= {"SECRET_KEY": settings.SECRET_KEY, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    status, out, err = _checked(command, environment)
+    return environment | {"SECRET_KEY": settings.SECRET_KEY, "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+
+def rollups(place: Path) -> str:
+    """The sums against the events, by the command that does it elsewhere, as the restored house would run it."""
+    status, out, err = _checked([sys.executable, MANAGE, "check_rollups", "--json"], house(place))
     if status:
         return (err.strip().splitlines() or ["check_rollups gave no reason"])[-1]
     return "agree" if json.loads(out)["agrees"] else "differ"
@@ -191,6 +206,8 @@ def faults(facts: dict[str, Any]) -> list[str]:
     content = facts["content"]
     if content["missing"] or content["unlike"]:
         found.append(f"{content['missing']} contents are missing and {content['unlike']} are not what was submitted")
+    if facts["load"] and "problem" in facts["load"]:
+        found.append(facts["load"]["problem"])
     if facts["amcheck"] != "whole":
         found.append(f"pg_amcheck: {facts['amcheck']}")
     return found

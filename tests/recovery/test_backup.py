@@ -238,7 +238,9 @@ def test_a_server_of_your_own_is_backed_up_by_a_login_that_may_replicate(place: 
     (there / "pgdata" / "pg_hba.conf").write_text(trusting)
     with embedded.running(there, {"archive_mode": "off"}):
         assert query(there, ROWS) == wanted
-    command(place, "restore_drill", **keys)
+    drilled = command(place, "restore_drill", "--load", "8", **keys)
+    assert drilled["faults"] == []
+    assert min(drilled["load"][done] for done in ("planned", "completed", "judged")) > 0
 
 
 def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, keys: dict[str, str]) -> None:

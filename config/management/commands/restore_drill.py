@@ -8,9 +8,11 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from audit.heartbeat import heartbeat
 from config.backup.drill import drill, refuse
+from config.backup.load import DONE
 from config.backup.showing import Bytes, in_sentences
 from config.backup.store import Store
 from config.management.commands.restore import FROM, moment, origin
+from config.management.commands.simulate_fleet import amount
 
 
 class Command(BaseCommand):
@@ -23,6 +25,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--at", metavar="TIME", help="to this moment: 2026-03-01T12:34:56+00:00")
         parser.add_argument("--from", dest="origin", **FROM)
+        parser.add_argument(
+            "--load",
+            type=amount,
+            default=0,
+            metavar="SECONDS",
+            help="let a simulated fleet work in the copy for so long",
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +39,7 @@ class Command(BaseCommand):
         with in_sentences():
             store = Store(settings.BACKUP_URL)
             with heartbeat("restore_drill") as beat, Bytes("restore") as bar:
-                told = drill(origin(options["origin"]), at, bar)
+                told = drill(origin(options["origin"]), at, bar, options["load"])
                 receipt = store.note_drill(told)
                 if options["json"]:
                     self.stdout.write(json.dumps(told))
@@ -40,4 +49,9 @@ class Command(BaseCommand):
                     f"{told['seconds_lost']} seconds of work would have been lost."
                 )
         if not options["json"]:
+            if work := told["load"]:
+                done = ", ".join(f"{work[name]} {name}" for name in DONE)
+                self.stdout.write(
+                    f"The console answered {work['seconds_until_it_answered']} s later; the fleet: {done}."
+                )
             self.stdout.write(f"{beat.said} All checks passed; {receipt} has the figures.")
