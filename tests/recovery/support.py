@@ -50,8 +50,9 @@ PARENTS = """
 
 
 def environment(place: Path, **variables: str) -> dict[str, str]:
-    """Ours without what would lead a child to another database, and with a home of its own."""
-    ours = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "MIGRATOR_DATABASE_URL"}}
+    """Ours without what would lead a child to another database, or is a browser test's, and with a home of its own."""
+    not_theirs = {"DATABASE_URL", "MIGRATOR_DATABASE_URL", "DJANGO_ALLOW_ASYNC_UNSAFE"}
+    ours = {name: value for name, value in os.environ.items() if name not in not_theirs}
     fixed = {"DJANGO_SETTINGS_MODULE": "config.settings", "GATEHOUSE_HOME": str(place), "PYTHONUNBUFFERED": "1"}
     return {**ours, **fixed, **variables}
 
