@@ -20,8 +20,12 @@ def main() -> None:
     try:
         with embedded.server_for_command(sys.argv[1:]):
             execute_from_command_line(sys.argv)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # Ctrl-C needs no stack trace
+    except BrokenPipeError:  # as after `| head`: whoever read has what they wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # and Python says nothing of it at its end
+        raise SystemExit(141) from None
     except Error as error:
         sentence = what_to_do(error)
         if not sentence or "--traceback" in sys.argv:

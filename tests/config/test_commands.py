@@ -1,5 +1,6 @@
 """Every command is run by some test; what it says on the way is for the person or the cron that reads it."""
 
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from config.management.commands import run_due
 from content.models import PublishRecord, ReviewItem
 from metrics.models import MetricEvent
 from tests.factories import make_campaign
+from tests.recovery.support import environment, popen
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +25,15 @@ def test_every_command_has_a_test() -> None:
     assert len(commands) > 5
     tests = "\n".join(path.read_text() for path in ROOT.glob("tests/**/*.py"))
     assert not {command for command in commands if f'"{command}"' not in tests}
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
+    """As `| head` is."""
+    child = popen([sys.executable, "manage.py", "help"], environment(tmp_path))
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait(60)) == ("", 141)
 
 
 @pytest.mark.django_db
