@@ -24,6 +24,7 @@ from config.backup.recovery import AS_INITDB, Restored, Tell, restore
 from config.backup.store import Store
 from config.backup.wal import BackupProblem
 from config.health import MONTHS_AHEAD, missing_migrations
+from config.schema_fingerprint import compare
 from metrics import partitions
 
 ALIAS = "drill"
@@ -116,6 +117,7 @@ def look(place: Path, files_until: datetime | None) -> dict[str, Any]:
             "rows": counts,
             "schema": schema(connections[ALIAS]),
             "missing_migrations": len(missing_migrations(ALIAS)),
+            "changed_by_hand": [str(difference) for difference in compare(ALIAS).differences],
             "months_ahead": {table.name: partitions.months_ahead(table, using=ALIAS) for table in partitions.TABLES},
             "newest_audit_row": newest.isoformat() if newest else None,
             "content": contents,
@@ -198,6 +200,8 @@ def faults(facts: dict[str, Any]) -> list[str]:
     found = []
     if facts["missing_migrations"]:
         found.append(f"{facts['missing_migrations']} migrations are missing")
+    if changed := facts["changed_by_hand"]:
+        found.append(f"the schema is not what the migrations made: {', '.join(changed)}")
     if not facts["newest_audit_row"]:
         found.append("the audit log is empty")
     found += [f"{table} has no months ahead" for table, ahead in facts["months_ahead"].items() if ahead < MONTHS_AHEAD]
