@@ -29,11 +29,11 @@ def test_every_command_has_a_test() -> None:
 
 def test_a_reader_who_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
     """As `| head` is."""
-    child = popen([sys.executable, "manage.py", "help"], environment(tmp_path))
-    assert child.stdout is not None
-    assert child.stderr is not None
-    child.stdout.close()
-    assert (child.stderr.read(), child.wait(60)) == ("", 141)
+    with popen([sys.executable, "manage.py", "help"], environment(tmp_path)) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert (child.stderr.read(), child.wait(60)) == ("", 141)
 
 
 @pytest.mark.django_db
