@@ -100,13 +100,15 @@ def end(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run commands of manage.py by the clock, until SIGTERM.")
-    parser.add_argument("crontab", type=Path)
+    parser.add_argument("crontab", type=Path, nargs="?", help="which commands, and when; not asked for with --healthy")
     parser.add_argument("--spool", type=Path, help="where PostgreSQL leaves its log")
     parser.add_argument("--wal", type=Path, help="where it is kept")
     parser.add_argument("--healthy", action="store_true", help="only tell whether the clock goes")
     given = parser.parse_args()
     if given.healthy:
         raise SystemExit(0 if time.time() - ALIVE.stat().st_mtime < 60 else 1)
+    if given.crontab is None:
+        refuse("Name the crontab.")
     if (given.spool is None) != (given.wal is None):
         refuse("--spool and --wal belong together.")
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -201,6 +201,19 @@ def in_words(counts: Counts, fates: dict[str, Fate], now: datetime) -> list[Cons
     return [Consequence(WORDS[kind](counts, now), *fate) for kind, fate in fates.items() if getattr(counts, kind)]
 
 
+# A halt cuts off also what still ends on a paused campaign; a resume lets run what is active itself.
+_OF: dict[SystemVerb, dict[str, str]] = {
+    SystemVerb.HALT: {},
+    SystemVerb.RESUME: {"campaign__status": CampaignStatus.ACTIVE},
+}
+
+
+def consequences_everywhere(verb: SystemVerb, now: datetime | None = None) -> list[Consequence]:
+    """The same of a verb that is done to everything."""
+    now = now or timezone.now()
+    return in_words(count_together(now, **_OF[verb]), SYSTEM_FATES[verb], now)
+
+
 def consequences(campaign: Campaign, verb: CampaignVerb, now: datetime | None = None) -> list[Consequence]:
     """What there is under way for the campaign, and what `verb` does to it; empty when nothing is."""
     now = now or timezone.now()

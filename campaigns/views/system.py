@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from audit.context import Actor
 from audit.errors import Refused
-from campaigns.choices import CampaignStatus, SystemVerb
+from campaigns.choices import SystemVerb
 from campaigns.forms import ControlForm
 from campaigns.models import SystemControl
 from campaigns.services import halt_everything, resume_everything
-from campaigns.services.consequences import SYSTEM_FATES, count_together, in_words, many
+from campaigns.services.consequences import consequences_everywhere, many
 from campaigns.services.control import SYSTEM_PERMISSION, overdue_everywhere
 from campaigns.views.confirm import demand, first_error, page
 
@@ -21,11 +21,6 @@ NOTE = {
         "somebody resumes. What they had begun is done again then."
     ),
     SystemVerb.RESUME: "Work is handed out and posts leave again. Campaigns that were paused themselves stay so.",
-}
-# A halt cuts off also what still ends on a paused campaign; a resume lets run what is active itself.
-OF: dict[SystemVerb, dict[str, str]] = {
-    SystemVerb.HALT: {},
-    SystemVerb.RESUME: {"campaign__status": CampaignStatus.ACTIVE},
 }
 DONE = {SystemVerb.HALT: "Everything is halted.", SystemVerb.RESUME: "Everything runs again."}
 
@@ -66,7 +61,7 @@ def _page(
         title=f"{verb.label} everything?",
         possible=possible,
         refusal=refusal,
-        rows=in_words(count_together(now, **OF[verb]), SYSTEM_FATES[verb], now) if possible else [],
+        rows=consequences_everywhere(verb, now) if possible else [],
         counted_at=now,
         note=NOTE[verb],
         button=f"{verb.label} everything now",

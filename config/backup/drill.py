@@ -57,9 +57,9 @@ def drill(store: Store | Cold, at: datetime | None, tell: Tell, load: int = 0) -
         Path(directory).chmod(0o711)
         place = Path(directory) / "home"
         restored = restore(store, place, at, tell)
-        # Without these the copy would archive its log beside the one that it came from.
         # The copy's own may ask for passwords that nobody here has.
         (place / "pg_hba.conf").write_text(AS_INITDB["pg_hba.conf"])
+        # Archiving, the copy would put its log beside the one that it came from.
         with embedded.running(place, {"archive_mode": "off", "hba_file": str(place / "pg_hba.conf")}):
             serving = time.monotonic() - clock
             facts = look(place, restored.files_until)

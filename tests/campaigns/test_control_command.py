@@ -12,7 +12,7 @@ from campaigns.models import Campaign, SystemControl
 from campaigns.services import halt_everything
 from config.groups import OPERATOR, REVIEWER
 from content.choices import PublishStatus
-from tests.factories import claimed_task, make_campaign, make_user, queued_posts
+from tests.factories import claimed_task, make_campaign, make_task, make_user, queued_posts
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,9 @@ def test_everything_is_halted_and_runs_again() -> None:
     assert SystemControl.objects.get().halted
     assert control("status").startswith("Everything is halted, since")
     assert "halted already" in refused("halt", "--everything", *words)
-    control("resume", "--everything", *words)
+    paused = make_task()  # of a campaign that stays paused, and so starts nothing
+    control("pause", str(paused.campaign.pk), *words)
+    assert "1 pending task: start" in control("resume", "--everything", *words)
     assert not SystemControl.objects.get().halted
 
 

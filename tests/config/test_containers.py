@@ -244,7 +244,10 @@ def test_the_clock_says_that_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     import deploy.clock as clock
 
     monkeypatch.setattr(clock, "ALIVE", tmp_path / "clock")
-    monkeypatch.setattr(sys, "argv", ["clock.py", "--healthy", "crontab"])
+    asked = {tuple(SERVICES[name]["healthcheck"]["test"]) for name in ("cron", "backup")}
+    ((_, program, *words),) = asked
+    assert program == "python"
+    monkeypatch.setattr(sys, "argv", words)
     for age, status in ((0, 0), (120, 1)):
         (tmp_path / "clock").touch()
         then = time.time() - age

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from accounts.models import User
 from audit.context import Actor
@@ -15,7 +14,7 @@ from audit.errors import Invalid, Refused
 from campaigns.choices import Backlog, CampaignStatus, CampaignVerb, SystemVerb
 from campaigns.models import Campaign, SystemControl
 from campaigns.services import control_campaign, halt_everything, resume_everything
-from campaigns.services.consequences import SYSTEM_FATES, Consequence, consequences, count_together, in_words
+from campaigns.services.consequences import Consequence, consequences, consequences_everywhere
 
 STATUS = "status"
 VERBS = [STATUS, *CampaignVerb.values]
@@ -49,13 +48,13 @@ class Command(BaseCommand):
         if everything and verb not in SystemVerb.values:
             raise Invalid(f"There is no {verb} of everything; there is {' and '.join(SystemVerb.values)}.")
         backlog = {"backlog": options["backlog"]} if verb == CampaignVerb.RESUME else {}
-        actor, now = Actor.human(person(email)), timezone.now()
+        actor = Actor.human(person(email))
         if everything:
-            rows = in_words(count_together(now), SYSTEM_FATES[SystemVerb(verb)], now)
+            rows = consequences_everywhere(SystemVerb(verb))
             (halt_everything if verb == SystemVerb.HALT else resume_everything)(actor=actor, reason=reason, **backlog)
             return self.tell(f"{SystemVerb(verb).label}: everything.", rows)
         one = named(campaign or "")
-        rows = consequences(one, CampaignVerb(verb), now)
+        rows = consequences(one, CampaignVerb(verb))
         changed = control_campaign(CampaignVerb(verb), campaign_id=one.pk, actor=actor, reason=reason, **backlog)
         return self.tell(f"Campaign “{changed}” is {changed.state}.", rows)
 
