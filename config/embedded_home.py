@@ -94,6 +94,16 @@ def server_user(place: Path) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
+def give_to_server(directory: Path, place: Path) -> None:
+    """All that is below it, where root has made it."""
+    if os.geteuid() != 0:
+        return
+    user = server_user(place)
+    for below, _, names in os.walk(directory):
+        for path in (below, *(os.path.join(below, name) for name in names)):
+            os.chown(path, *user)
+
+
 def _make_system_user() -> pwd.struct_passwd:
     command = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--user-group"]
     try:

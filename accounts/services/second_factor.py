@@ -18,6 +18,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp.util import random_hex
 
 from accounts.models import User
+from accounts.services.rights import require_over
 from audit.admin.cells import duration
 from audit.choices import EntityType
 from audit.context import Actor, acting
@@ -26,7 +27,6 @@ from audit.receivers import record
 
 RECOVERY_CODES = 10
 ADMINISTRATOR = "Administrator"
-PERMISSION = "accounts.change_user"
 CODE = re.compile(r"[0-9]{6}")
 WRONG = "This code is wrong, was used already, or is too old. Wait for the next one."
 
@@ -102,9 +102,7 @@ def renew_codes(*, person: User, code: str, actor: Actor) -> list[str]:
 @transaction.atomic
 def reset_second_factor(*, person: User, actor: Actor) -> None:
     """For somebody who has lost both: an Administrator, who knows that it is them, takes it away."""
-    actor.require(PERMISSION, to="reset somebody's second factor")
-    if person.is_superuser and actor.person is not None and not actor.person.is_superuser:
-        raise NotAllowed("Only a superuser resets the second factor of a superuser.")
+    require_over(actor, person, to="reset somebody's second factor", does="resets the second factor")
     if person == actor.person:
         raise NotAllowed("Your own second factor is turned off in your settings, with a code.")
     _lock(person)

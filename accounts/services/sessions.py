@@ -6,20 +6,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services.rights import require_over
 from audit.choices import EntityType
 from audit.context import Actor, acting
-from audit.errors import NotAllowed
 from audit.receivers import record
-
-PERMISSION = "accounts.change_user"
 
 
 @transaction.atomic
 def end_sessions(*, person: User, actor: Actor) -> int:
     """Signed out everywhere, as after a laptop was lost; returns how many sessions that were."""
-    actor.require(PERMISSION, to="end somebody's sessions")
-    if person.is_superuser and actor.person is not None and not actor.person.is_superuser:
-        raise NotAllowed("Only a superuser ends the sessions of a superuser.")
+    require_over(actor, person, to="end somebody's sessions", does="ends the sessions")
     live = Session.objects.filter(expire_date__gt=timezone.now())
     theirs = [session.pk for session in live.iterator() if session.get_decoded().get(SESSION_KEY) == str(person.pk)]
     ended, _ = Session.objects.filter(pk__in=theirs).delete()

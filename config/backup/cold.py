@@ -19,7 +19,7 @@ from config.backup import wal
 from config.backup.place import Count, Place
 from config.backup.store import Receipt, Store, newest, receipt_of
 from config.backup.wal import BackupProblem
-from config.embedded_home import server_user
+from config.embedded_home import give_to_server
 
 EVERY = timedelta(days=6, hours=12)  # the night of the week, even when cron is some hours early
 RECEIPT, FETCHED = "receipt.json", "fetched"
@@ -114,10 +114,7 @@ class Cold:
         self.place.get(f"base/{receipt.id}/{receipt.file}", store.base / receipt.file)
         for path, _ in self.place.walk(f"base/{receipt.id}/wal"):
             self.place.get(path, target / path.removeprefix(f"base/{receipt.id}/"))
-        if os.geteuid() == 0:
-            for directory, _, names in os.walk(store.wal):
-                for path in (directory, *(os.path.join(directory, name) for name in names)):
-                    os.chown(path, *server_user(home))
+        give_to_server(store.wal, home)
         return store
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import pyrage
@@ -22,7 +22,7 @@ from pyarrow.fs import FileType
 from config.backup import wal
 from config.backup.place import Count, Place
 from config.backup.store import Store, write_whole
-from config.backup.stream import CHUNK, Hashed
+from config.backup.stream import CHUNK
 from config.backup.wal import BackupProblem
 
 CONTENT, ARCHIVE, KEY = "content", "archive", "secret_key"  # as in a home, and as in `files` of the backup
@@ -92,7 +92,7 @@ def _copy(source: Path, target: Path, keys: list[str], told: Copied, count: Coun
         ):
             reader = _Read(file, count)
             if keys:
-                pyrage.encrypt_io(reader, Hashed(output), [pyrage.x25519.Recipient.from_str(key) for key in keys])
+                pyrage.encrypt_io(reader, output, [pyrage.x25519.Recipient.from_str(key) for key in keys])
             else:
                 while piece := reader.read(CHUNK):
                     output.write(piece)
@@ -153,7 +153,7 @@ def bring_back(place: Place, home: Path, identities: Callable[[], list[str]], co
             open(draft, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file,
         ):
             if path.endswith(".age"):
-                _decrypt(place.shown(path), _Read(stored, count), Hashed(file), identities())
+                _decrypt(place.shown(path), _Read(stored, count), file, identities())
             else:
                 reader = _Read(stored, count)
                 while piece := reader.read(CHUNK):
@@ -162,7 +162,7 @@ def bring_back(place: Place, home: Path, identities: Callable[[], list[str]], co
         draft.replace(target)
 
 
-def _decrypt(name: str, source: _Read, target: Hashed, keys: list[str]) -> None:
+def _decrypt(name: str, source: _Read, target: IO[bytes], keys: list[str]) -> None:
     try:
         pyrage.decrypt_io(source, target, [pyrage.x25519.Identity.from_str(key) for key in keys])
     except (pyrage.DecryptError, pyrage.IdentityError, OSError) as error:

@@ -26,7 +26,7 @@ from config.backup.cold import FETCHED, Cold
 from config.backup.place import Count, Place
 from config.backup.store import Receipt, Store, write_whole
 from config.backup.wal import BackupProblem, keys_of
-from config.embedded_home import as_server_user, prepare_home, prepare_socket_dir, server_user
+from config.embedded_home import as_server_user, give_to_server, prepare_home, prepare_socket_dir, server_user
 
 DRAFT, RECEIPT, LOCK, LOG = "restoring", "restored.json", "restore.lock", "restore.log"
 LAST = re.compile(r"last completed transaction was at log time (\S+ \S+)")
@@ -142,10 +142,7 @@ def _unpack(store: Store, receipt: Receipt, keys: list[str], place: Path, count:
         owner = store.wal.stat()
         if owner.st_uid != 0 and place.stat().st_uid == 0:
             os.chown(place, owner.st_uid, owner.st_gid)
-        user = server_user(place)
-        for directory, _, files in os.walk(draft):
-            for path in (directory, *(os.path.join(directory, name) for name in files)):
-                os.chown(path, *user)
+    give_to_server(draft, place)
 
 
 def _recover(store: Store, place: Path, keys: list[str], at: datetime | None) -> str:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from agents.choices import TokenRole
-from agents.models import Agent
+from agents.models import Agent, ApiToken
 from agents.services import create_token
 from audit.context import Actor
 from audit.errors import Invalid, Refused
@@ -40,9 +40,8 @@ class Command(BaseCommand):
         except Refused as refusal:
             raise CommandError(refusal.sentence) from None
         self.stdout.write(text)
-        expires = f"expires {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at else "never expires"
         bound = f"acts as {token.agent_id} alone" if token.agent_id else "is bound to no agent"
-        said = f"Made “{token}” for the role {token.role}; it {bound} and {expires}. It is not shown again."
+        said = f"Made “{token}” for the role {token.role}; it {bound} and {lasting(token)}. It is not shown again."
         self.stderr.write(said, str)  # in the colour of words, and not of errors
 
 
@@ -53,6 +52,10 @@ def agent_named(name: str | None) -> Agent | None:
     if agent is None:
         raise Invalid(f"There is no agent “{name}”.")
     return agent
+
+
+def lasting(token: ApiToken) -> str:
+    return f"expires {token.expires_at:%Y-%m-%d %H:%M} UTC" if token.expires_at else "never expires"
 
 
 def moment(text: str | None) -> datetime | None:

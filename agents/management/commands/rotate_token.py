@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from agents.management.commands.create_token import moment
+from agents.management.commands.create_token import lasting, moment
 from agents.models import ApiToken
 from agents.services import OVERLAP, rotate_token
 from audit.context import Actor
@@ -45,8 +45,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
         end = "is revoked" if old.revoked_at else f"works until {old.expires_at:%Y-%m-%d %H:%M} UTC"
         seen = f"{old.last_used_at:%Y-%m-%d %H:%M} UTC" if old.last_used_at else "never"
-        until = f"expires {new.expires_at:%Y-%m-%d %H:%M} UTC" if new.expires_at else "never expires"
-        said = f"Made “{new}”, which {until}. “{old}” {end}; it was last used: {seen}. Nothing is shown again."
+        said = f"Made “{new}”, which {lasting(new)}. “{old}” {end}; it was last used: {seen}. Nothing is shown again."
         self.stderr.write(said, str)  # in the colour of words, and not of errors
 
 
