@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from config import embedded
-from tests.recovery.support import CHECKOUT, environment, free_port, holder, kill_group, query, run, soon, started
+from tests.recovery.support import CHECKOUT, end_started, environment, free_port, holder, query, run, soon, started
 
 
 @dataclass
@@ -90,10 +90,7 @@ def served(*arguments: str) -> Iterator[Gatehouse]:
         assert soon(gatehouse.answers, 60), gatehouse.log.read_text()
         yield gatehouse
     finally:
-        while len(started) > before:
-            child = started.pop()
-            if child.poll() is None:
-                kill_group(child)
+        end_started(before)
         embedded.stop(gatehouse.place)
         shutil.rmtree(parent)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import embedded
-from tests.recovery.support import kill_group, started
+from tests.recovery.support import end_started
 
 
 @pytest.fixture
@@ -15,9 +15,6 @@ def place() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="gatehouse test "))
     parent.chmod(0o755)
     yield parent / "home"
-    while started:
-        child = started.pop()
-        if child.returncode is None:
-            kill_group(child)
+    end_started()
     embedded.stop(parent / "home")
     shutil.rmtree(parent)

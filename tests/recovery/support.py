@@ -161,6 +161,14 @@ def write_parents(connection: psycopg.Connection[Any]) -> None:
             connection.execute(statement)
 
 
+def end_started(before: int = 0) -> None:
+    """Kills what was started since then and still runs, and closes the pipes of all of it."""
+    while len(started) > before:
+        with started.pop() as child:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+
+
 def server_processes(place: Path) -> list[int]:
     """Every process that works in the home's data directory: the server and its children."""
     data, found = place / "pgdata", []

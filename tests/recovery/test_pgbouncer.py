@@ -35,6 +35,7 @@ from config import embedded
 from config.embedded_home import server_user
 from tests.recovery.support import (
     CHECKOUT,
+    end_started,
     environment,
     free_port,
     holder,
@@ -254,10 +255,7 @@ def house() -> Iterator[House]:
         made.serve()
         yield made
     finally:
-        while len(started) > before:
-            child = started.pop()
-            if child.poll() is None:
-                kill_group(child)
+        end_started(before)
         embedded.stop(made.place)
         shutil.rmtree(parent)
 

@@ -24,10 +24,10 @@ from config.embedded_home import as_server_user, prepare_home, server_user
 from config.replica.watch import MOST_SECONDS, PATIENCE
 from tests.recovery.support import (
     CHECKOUT,
+    end_started,
     environment,
     free_port,
     holder,
-    kill_group,
     query,
     run,
     server_processes,
@@ -165,10 +165,7 @@ def house() -> Iterator[House]:
         serve(made, variables)
         yield made
     finally:
-        while len(started) > before:
-            child = started.pop()
-            if child.poll() is None:
-                kill_group(child)
+        end_started(before)
         for home in (made.standby, made.place):
             for process in server_processes(home):
                 os.kill(process, signal.SIGCONT)
