@@ -32,6 +32,7 @@ WHAT_THEY_DO = """
     FROM pg_stat_activity WHERE pid = %s
 """
 LONGEST_QUERY = 80
+SHOWN = 3  # of those who are in the way
 
 
 def quiet(line: str) -> None:
@@ -70,15 +71,22 @@ def patiently(
 
 
 def holders(tables: tuple[str, ...], using: str) -> str:
-    """Who holds a lock on any of these tables, as people know them: process, user, since when, doing what."""
+    """Who holds a lock on any of these tables, as people know them: process, user, since when, doing what.
+
+    Those who have held on for longest come first: beside many short writers it is one of them that is in the way.
+    """
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute(HOLDERS, [list(tables)])
         found: dict[int, tuple[str, int]] = {pid: (user, role) for pid, user, role, _ in cursor.fetchall()}
-        return "; ".join(_described(cursor, pid, user, role) for pid, (user, role) in list(found.items())[:3])
+        told = [_described(cursor, pid, user, role) for pid, (user, role) in found.items()]
+    return "; ".join(text for _, text in sorted(told, key=lambda one: one[0], reverse=True)[:SHOWN])
 
 
-def _described(cursor: Any, pid: int, user: str, role: int) -> str:
-    """PostgreSQL shows what a session does only to those who have its role; the owner may take some on."""
+def _described(cursor: Any, pid: int, user: str, role: int) -> tuple[int, str]:
+    """The age of its transaction in seconds, -1 where it is hidden, and the words for it.
+
+    PostgreSQL shows what a session does only to those who have its role; the owner may take some on.
+    """
     cursor.execute("SELECT pg_has_role(session_user, %s::oid, 'SET')", [role])
     if cursor.fetchone() == (True,):
         cursor.execute("SELECT set_config('role', %s, true)", [user])
@@ -87,6 +95,6 @@ def _described(cursor: Any, pid: int, user: str, role: int) -> str:
     cursor.execute("SELECT set_config('role', 'none', true)")
     told = f"process {pid} of {user}"
     if age is None:
-        return told
+        return -1, told
     shown = query if len(query) <= LONGEST_QUERY else f"{query[:LONGEST_QUERY]}…"
-    return f"{told} ({state} for {age} seconds: {shown})"
+    return age, f"{told} ({state} for {age} seconds: {shown})"
