@@ -2,13 +2,15 @@
 
 import logging
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, Error, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.template import loader
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -77,7 +79,7 @@ def _suspicious(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(400, "The request is malformed.")
 
 
-def _unavailable(request: HttpRequest, error: DatabaseError) -> HttpResponse:
+def _unavailable(request: HttpRequest, error: Error) -> HttpResponse:
     log.warning("%s %s, trace %s: %s", request.method, request.path, current().trace_id, error)
     return problem(503, "The database is busy or does not answer; try again.", headers={"Retry-After": "1"})
 
@@ -137,6 +139,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith(API):
-        return problem(500, "Something broke, by a fault of Gatehouse.")
-    return defaults.server_error(request)
+    """Django names only the request, but asks while the error is being handled; a database that is away is no fault."""
+    machine, error = request.path.startswith(API), sys.exception()
+    if isinstance(error, OperationalError | InterfaceError):
+        if machine:
+            return _unavailable(request, error)
+        page = loader.get_template("503.html").render()
+        return HttpResponse(page, status=503, headers={"Retry-After": "1"})
+    return problem(500, "Something broke, by a fault of Gatehouse.") if machine else defaults.server_error(request)

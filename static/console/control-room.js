@@ -120,7 +120,8 @@
         refreshed();
     });
     document.addEventListener("htmx:responseError", (event) => {
-        failed(event.detail.xhr.status === 403 ? "you may no longer see this." : "the server met a fault.");
+        const said = { 403: "you may no longer see this.", 503: "the database does not answer." };
+        failed(said[event.detail.xhr.status] || "the server met a fault.");
     });
     document.addEventListener("htmx:sendError", () => failed("the server does not answer."));
     document.addEventListener("htmx:timeout", () => failed("the server does not answer."));

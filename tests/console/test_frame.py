@@ -104,10 +104,11 @@ def test_a_form_without_its_token_is_not_accepted() -> None:
     assert "Not accepted" in text(answer)
 
 
-def test_the_broken_page_needs_nothing(settings) -> None:
+def test_the_broken_pages_need_nothing(settings) -> None:
     from django.template.loader import render_to_string
 
     assert "Something broke" in render_to_string("500.html")
+    assert "The database does not answer" in render_to_string("503.html")
 
 
 def test_the_sidebar_has_only_places_where_one_may_go(sign_in) -> None:

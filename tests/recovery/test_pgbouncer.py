@@ -401,7 +401,8 @@ def test_pgbouncer_is_killed_under_load(house: House) -> None:
     with ThreadPoolExecutor(12) as pool:
         planners = [pool.submit(planned_until, house, n, over) for n in range(2)]
         collectors = [pool.submit(collected_until, house, n, over) for n in range(2)]
-        looking = [pool.submit(looked_until, house, n, over) for n in range(2)]
+        callers = [Caller(house).sign_in(f"r{n}@example.org") for n in range(2)]
+        looking = [pool.submit(looked_until, caller, over) for caller in callers]
         try:
             for _ in range(3):
                 time.sleep(0.7)  # some work is under way
@@ -421,8 +422,8 @@ def test_pgbouncer_is_killed_under_load(house: House) -> None:
     assert set(found.values()) == {1}
     amount, _ = sums(house)
     assert amount - before[0] == batches * AT_ONCE
-    assert refusals[200], refusals
-    assert refusals.total() > refusals[200], "nobody met a PgBouncer that was gone"
+    assert refusals[200]
+    assert refusals[503], "nobody met a PgBouncer that was gone"
     assert soon(lambda: Caller(house).sign_in("r0@example.org").ask("/admin/").status == 200, 20)
 
 
@@ -461,15 +462,14 @@ def collected_until(house: House, number: int, over: threading.Event) -> int:
     return batches
 
 
-def looked_until(house: House, number: int, over: threading.Event) -> list[int]:
-    """Somebody who looks at pages: without PgBouncer they get a sentence, and no trace of the program."""
-    caller, seen = Caller(house).sign_in(f"r{number}@example.org"), []
+def looked_until(caller: Caller, over: threading.Event) -> list[int]:
+    """Somebody who looks at pages: without PgBouncer they are told so."""
+    seen = list[int]()
     while not over.is_set():
         answer = caller.ask(f"/admin/{DESK}")
         seen.append(answer.status)
-        assert answer.status == 200 or answer.status >= 500, answer.text
-        assert "Traceback" not in answer.text
-        assert answer.text.strip()
+        assert answer.status in {200, 503}, answer.text
+        assert answer.status == 200 or "The database does not answer" in answer.text
         time.sleep(0.05)
     return seen
 
