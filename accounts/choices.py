@@ -4,6 +4,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from django.db.models import TextChoices
+from django.http import HttpRequest
 
 
 class NotificationType(TextChoices):
@@ -55,3 +56,8 @@ NOTIFICATION_COLOUR = {
 def known_zones() -> frozenset[str]:
     """The names that this machine's time zone database knows, such as Africa/Addis_Ababa."""
     return frozenset(available_timezones())
+
+
+def zone_of_browser(request: HttpRequest) -> str:
+    """As console.js has written it down; by https under a name that no other host of the domain can set."""
+    return request.COOKIES.get("__Host-zone") or request.COOKIES.get("zone", "")

@@ -3,7 +3,9 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import authenticate
 from django.contrib.auth.forms import SetPasswordForm
+from django.http import HttpRequest
 
 from accounts.choices import CAN_ACT, Channel, NotificationType, known_zones
 from accounts.models import User
@@ -75,6 +77,25 @@ class AddressForm(forms.Form):
     )
 
 
+class PasswordForm(forms.Form):
+    """Asked again of whoever is signed in, before what a session that was left open must not do."""
+
+    password = forms.CharField(
+        label="Your password", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
+    )
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request.POST or None, label_suffix="")
+        self.request = request
+
+    def clean_password(self) -> str:
+        """By the way that counts wrong ones, and says no after too many."""
+        given: str = self.cleaned_data["password"]
+        if authenticate(self.request, username=self.request.user.get_username(), password=given) != self.request.user:
+            raise forms.ValidationError("This is not your password.")
+        return given
+
+
 class CodeForm(forms.Form):
     code = forms.CharField(
         label="Code",
@@ -83,3 +104,7 @@ class CodeForm(forms.Form):
             attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false", "autofocus": True}
         ),
     )
+
+
+class FactorForm(CodeForm, PasswordForm):
+    field_order = ["password", "code"]

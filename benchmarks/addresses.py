@@ -124,7 +124,7 @@ def own() -> Iterator[tuple[str, str]]:
 
 
 def of_people() -> Iterator[tuple[str, str]]:
-    for name in ("you", "notifications", "second_factor_begin", "password_change"):
+    for name in ("you", "sessions", "notifications", "second_factor_begin", "password_change"):
         yield name.replace("_", " "), page(name)
     for name in ("password_reset", "password_reset_done", "password_reset_complete"):
         yield name.replace("_", " "), page(name)

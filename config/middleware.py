@@ -9,13 +9,12 @@ from zoneinfo import ZoneInfo
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts.choices import known_zones
+from accounts.choices import known_zones, zone_of_browser
 from audit.api import PROBLEM, problem
 from audit.context import TRACE_ID, Actor, acting, new_trace_id
 
 API = "/api/"
 NO_TRACE = "0" * 32
-ZONE_COOKIE = "zone"  # written by console.js
 # version, trace, span, flags; later versions may add more after them (W3C Trace Context, 3.2).
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
@@ -62,7 +61,7 @@ class ZoneMiddleware:
 
 def zone_of(request: HttpRequest) -> ZoneInfo | None:
     """None is the project's own zone, UTC: for those of whom nothing is known, and for names that nobody knows."""
-    named = getattr(request.user, "time_zone", "") or request.COOKIES.get(ZONE_COOKIE, "")
+    named = getattr(request.user, "time_zone", "") or zone_of_browser(request)
     return ZoneInfo(named) if named in known_zones() else None
 
 

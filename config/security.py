@@ -7,6 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.contrib.messages.storage.fallback import FallbackStorage
+from django.contrib.messages.storage.session import SessionStorage
 from django.http import HttpRequest, HttpResponse
 
 from accounts.middleware import CONSOLE
@@ -31,6 +34,16 @@ PERMISSIONS_POLICY = ", ".join(
     )
 )
 IN_THE_CLEAR = "Send this by https. Whatever token it carried went over the network unencrypted: have it rotated."
+
+
+class HostCookie(CookieStorage):
+    cookie_name = "__Host-messages"
+
+
+class HostMessages(FallbackStorage):
+    """What the next page says, under a name that no other host of the domain can set."""
+
+    storage_classes = (HostCookie, SessionStorage)
 
 
 class DoorMiddleware:
@@ -91,5 +104,8 @@ class SessionAgeMiddleware:
 
 
 def begin_session(*, request: HttpRequest, **_: Any) -> None:
-    """When somebody signs in."""
-    request.session.update({"began": time.time(), "seen": time.time()})
+    """When somebody signs in; from where is for themselves to see (`accounts.services.sessions`)."""
+    now, browser = time.time(), request.headers.get("User-Agent", "")[:200]
+    request.session.update(
+        {"began": now, "seen": now, "address": request.META.get("REMOTE_ADDR", ""), "browser": browser}
+    )

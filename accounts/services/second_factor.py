@@ -19,6 +19,7 @@ from django_otp.util import random_hex
 
 from accounts.models import User
 from accounts.services.rights import require_over
+from accounts.services.sessions import end_sessions
 from audit.admin.cells import duration
 from audit.choices import EntityType
 from audit.context import Actor, acting
@@ -81,11 +82,12 @@ def turn_on(*, person: User, secret: str, code: str, actor: Actor) -> tuple[Any,
     return device, _new_codes(person)
 
 
-def turn_off(*, person: User, code: str, actor: Actor) -> None:
+def turn_off(*, person: User, code: str, actor: Actor, session: str | None = None) -> None:
+    """`session` is the key of the one in which they do it, which goes on."""
     check_code(person=person, code=code, actor=actor)  # before our transaction: a wrong code has to count
     with transaction.atomic():
         _lock(person)
-        _remove(person, actor, "update")
+        _remove(person, actor, "update", session)
 
 
 def renew_codes(*, person: User, code: str, actor: Actor) -> list[str]:
@@ -167,10 +169,12 @@ def _new_codes(person: User) -> list[str]:
     return codes
 
 
-def _remove(person: User, actor: Actor, action: str) -> None:
+def _remove(person: User, actor: Actor, action: str, session: str | None = None) -> None:
+    """And whoever is in elsewhere as this person is out, whichever factors let them in."""
     for kind in (TOTPDevice, StaticDevice):
         kind.objects.filter(user=person).delete()
     _note(person, actor, action, second_factor=["on", "off"])
+    end_sessions(person=person, actor=actor, but=session)
 
 
 def _note(person: User, actor: Actor, action: str, **changes: list[Any]) -> None:

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django_otp import login
 
 from accounts.models import User
-from accounts.own_forms import CodeForm
+from accounts.own_forms import CodeForm, FactorForm
 from accounts.services import second_factor
 from audit.context import Actor
 from audit.errors import Refused
@@ -72,7 +72,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     if second_factor.has_second_factor(person):
         return HttpResponseRedirect(reverse("admin:you"))
     secret = request.session.setdefault(SECRET, second_factor.new_secret())
-    form = CodeForm(request.POST or None)
+    form = FactorForm(request)
     if request.method == "POST" and form.is_valid():
         try:
             device, codes = second_factor.turn_on(
@@ -137,7 +137,7 @@ def change(request: HttpRequest, verb: str) -> HttpResponse:
         try:
             if verb == "codes":
                 return codes_page(request, second_factor.renew_codes(**given), "Your new recovery codes")
-            second_factor.turn_off(**given)
+            second_factor.turn_off(**given, session=request.session.session_key)
         except Refused as refusal:
             form.add_error(None, refusal.sentence)
         else:

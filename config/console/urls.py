@@ -7,7 +7,7 @@ from django.urls import URLPattern, path, re_path
 
 from accounts.saved_filters import saved_filter
 from accounts.views import links, notifications, second_factor
-from accounts.views.settings import you
+from accounts.views.settings import sessions, you
 from campaigns.views.system import system_control
 from config.console.agent_control import control as agent_control
 from config.console.agents import agents
@@ -54,6 +54,7 @@ def of_people(guarded: Callable[..., Any]) -> list[URLPattern]:
     """What people have for themselves; the ways in by e-mail are open to whoever has the link."""
     return [
         path("you/", guarded(you), name="you"),
+        path("you/sessions/", guarded(sessions), name="sessions"),
         path("you/second-factor/", guarded(second_factor.begin), name="second_factor_begin"),
         path("you/second-factor/code/", guarded(second_factor.ask_code), name="second_factor_code"),
         path("you/second-factor/off/", guarded(second_factor.change), {"verb": "off"}, name="second_factor_off"),

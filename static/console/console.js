@@ -5,7 +5,8 @@
     // Times are shown in this zone, unless the person has chosen another (see ZoneMiddleware).
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone) {
-        document.cookie = `zone=${zone}; path=/admin/; max-age=31536000; samesite=lax`;
+        const [name, kept] = location.protocol === "https:" ? ["__Host-zone", "; secure"] : ["zone", ""];
+        document.cookie = `${name}=${zone}; path=/; max-age=31536000; samesite=lax${kept}`;
     }
 
     const menu = document.getElementById("menu");

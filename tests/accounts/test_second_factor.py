@@ -234,10 +234,12 @@ def test_one_sets_it_up_and_keeps_the_codes() -> None:
     assert "data:" not in page
     secret = secret_on(page)
     assert secret_on(client.get(BEGIN).content.decode()) == secret
-    assert "does not fit" in client.post(BEGIN, {"code": "x"}).content.decode()
+    assert "does not fit" in client.post(BEGIN, {"code": "x", "password": PASSWORD}).content.decode()
+    given = {"code": code_of(secret), "password": "not it"}
+    assert "This is not your password." in client.post(BEGIN, given).content.decode()
     assert not TOTPDevice.objects.exists()
 
-    made = client.post(BEGIN, {"code": code_of(secret)}).content.decode()
+    made = client.post(BEGIN, given | {"password": PASSWORD}).content.decode()
     (listed,) = re.findall(r'<pre class="once codes"[^>]*>([^<]*)</pre>', made)
     shown = [second_factor.plain(code) for code in listed.split()]
     assert sorted(shown) == sorted(StaticToken.objects.values_list("token", flat=True))
@@ -275,9 +277,9 @@ def test_new_recovery_codes_end_the_old_ones_and_want_a_code() -> None:
     assert told(person)[-1] == {"recovery_codes": [9, 10]}
 
 
-def test_turning_it_off_wants_a_code() -> None:
+def test_turning_it_off_wants_a_code_and_ends_all_other_sessions() -> None:
     person, secret, codes = with_factor()
-    client = signed_in_by_password(person)
+    client, elsewhere = signed_in_by_password(person), signed_in_by_password(person)
     client.post(CODE_PAGE, {"code": codes[0]})
     path = "/admin/you/second-factor/off/"
     assert client.get(path).status_code == 200
@@ -287,6 +289,8 @@ def test_turning_it_off_wants_a_code() -> None:
     assert not TOTPDevice.objects.exists()
     assert not StaticToken.objects.exists()
     assert told(person)[-1] == {"second_factor": ["on", "off"]}
+    assert client.get("/admin/").status_code == 200
+    assert elsewhere.get("/admin/")["Location"].startswith("/admin/login/")
     assert signed_in_by_password(person).get("/admin/").status_code == 200
     assert client.get(path)["Location"] == "/admin/you/"
 
@@ -338,7 +342,8 @@ def test_whose_group_requires_it_is_led_to_set_it_up_first(settings) -> None:
         page = client.get(answer["Location"]).content.decode()
         assert "a password alone is not enough" in page
         assert 'id="places"' not in page
-        made = client.post(answer["Location"], {"code": code_of(secret_on(page))}).content.decode()
+        given = {"code": code_of(secret_on(page)), "password": PASSWORD}
+        made = client.post(answer["Location"], given).content.decode()
         assert 'href="/admin/campaigns/campaign/"' in made
         assert client.get("/admin/campaigns/campaign/").status_code == 200
     assert signed_in_by_password(factories.make_user(REVIEWER)).get("/admin/").status_code == 200

@@ -101,6 +101,12 @@ def test_times_are_shown_in_the_chosen_zone_and_otherwise_as_the_browser_says() 
     assert '<option value="Africa/Addis_Ababa" selected>' in client.get(YOU).content.decode()
 
 
+def test_the_browser_says_its_zone_by_https_under_a_name_that_no_other_host_can_set() -> None:
+    client = browser_of(factories.make_user(REVIEWER), zone="Europe/Berlin")
+    client.cookies["__Host-zone"] = "Asia/Kolkata"
+    assert "as the browser says (Asia/Kolkata)" in client.get(YOU).content.decode()
+
+
 @pytest.mark.parametrize("cookie", ["", "<script>", "Mars/Olympus"])
 def test_a_browser_that_says_nonsense_is_not_quoted(cookie) -> None:
     page = browser_of(factories.make_user(), zone=cookie).get(YOU).content.decode()

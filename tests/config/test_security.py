@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from config.groups import REVIEWER
 from config.security import SEEN_EVERY, caller
-from tests.factories import make_user
+from tests.factories import PASSWORD, make_user
 from tests.recovery.support import CHECKOUT, environment, run
 from tests.servers import taking_posts
 
@@ -83,6 +83,7 @@ def test_all_of_it_follows_from_the_console_s_address(tmp_path: Path) -> None:
         "CSRF_COOKIE_SECURE",
         "SESSION_COOKIE_NAME",
         "CSRF_COOKIE_NAME",
+        "MESSAGE_STORAGE",
         CONSOLE_URL="https://gatehouse.example.org:8443/below/",
     )
     assert found == {
@@ -97,6 +98,7 @@ def test_all_of_it_follows_from_the_console_s_address(tmp_path: Path) -> None:
         "CSRF_COOKIE_SECURE": True,
         "SESSION_COOKIE_NAME": "__Host-sessionid",
         "CSRF_COOKIE_NAME": "__Host-csrftoken",
+        "MESSAGE_STORAGE": "config.security.HostMessages",
     }
 
 
@@ -135,6 +137,7 @@ def https(settings: LazySettings) -> None:
     settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
     settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 31_536_000, True
     settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    settings.MESSAGE_STORAGE = "config.security.HostMessages"
 
 
 def visitor(scheme: str = "https") -> Client:
@@ -147,9 +150,14 @@ def test_people_are_sent_to_https_and_told_to_stay_there(https: None) -> None:
     assert (answer.status_code, answer["Location"]) == (301, "https://gatehouse.example.org/admin/login/")
     page = visitor().get("/admin/login/")
     assert page["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
-    (cookie,) = page.cookies.values()
-    assert (cookie.key, cookie["secure"], cookie["path"], cookie["domain"]) == ("__Host-csrftoken", True, "/", "")
-    assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+    assert set(page.cookies) == {"__Host-csrftoken"}
+    client, person = visitor(), make_user(REVIEWER)
+    client.post("/admin/login/", {"username": person.email, "password": PASSWORD})
+    client.post("/admin/you/", {"display_name": "x", "review_due": "none", "review_overdue": "none"})
+    assert set(client.cookies) == {"__Host-csrftoken", "__Host-sessionid", "__Host-messages"}
+    for cookie in client.cookies.values():
+        assert (cookie["secure"], cookie["path"], cookie["domain"]) == (True, "/", "")
+        assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
 
 
 def test_a_program_that_sends_its_token_in_the_clear_is_refused(https: None) -> None:

@@ -76,6 +76,7 @@ OWN: dict[str, May] = {
     "admin:app_list": May(SIGNED_IN, SIGNED_IN, lambda: ["content"]),  # leads to the index
     "admin:control_room": May(SIGNED_IN, NONE),
     "admin:you": May(SIGNED_IN, SIGNED_IN),
+    "admin:sessions": May(SIGNED_IN, SIGNED_IN),
     "admin:second_factor_begin": May(SIGNED_IN, SIGNED_IN),
     "admin:second_factor_code": May(SIGNED_IN, SIGNED_IN),
     "admin:second_factor_off": May(SIGNED_IN, SIGNED_IN),

@@ -122,6 +122,7 @@ def _of_people() -> Iterator[tuple[str, str]]:
     """What the clock would have told by the time that somebody looks."""
     tell_what_waits(actor=Actor.system("run_due"))
     yield "you", reverse("admin:you")
+    yield "sessions", reverse("admin:sessions")
     yield "notifications", reverse("admin:notifications")
     yield "second-factor", reverse("admin:second_factor_begin")
     invited = User.objects.get(email="almaz@example.org")

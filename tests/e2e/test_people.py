@@ -102,6 +102,7 @@ def set_up(page: Any) -> list[str]:
     page.get_by_role("link", name="Set it up…").click()
     assert page.locator(".qr").bounding_box()["width"] > 100
     secret = page.locator("#secret").inner_text().replace(" ", "")
+    page.get_by_label("Your password").fill(factories.PASSWORD)
     page.get_by_label("The six digits").fill(f"{totp(b32decode(secret)):06}")
     page.get_by_role("button", name="Turn it on").click()
     page.get_by_role("heading", name="Your second factor is on").wait_for()
@@ -155,6 +156,7 @@ def test_who_must_have_one_sets_it_up_before_anything_else(visit: Any, settings:
     window.open("/admin/publishing/")
     page.get_by_role("heading", name="Set up a second factor").wait_for()
     secret = page.locator("#secret").inner_text().replace(" ", "")
+    page.get_by_label("Your password").fill(factories.PASSWORD)
     page.get_by_label("The six digits").fill(f"{totp(b32decode(secret)):06}")
     page.get_by_role("button", name="Turn it on").click()
     page.get_by_role("link", name="I have kept them").click()
