@@ -106,5 +106,5 @@ class CodeForm(forms.Form):
     )
 
 
-class FactorForm(CodeForm, PasswordForm):
-    field_order = ["password", "code"]
+class FactorForm(PasswordForm, CodeForm):
+    """Whoever sets up a second factor shows the first, too."""

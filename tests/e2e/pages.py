@@ -102,6 +102,7 @@ def _of_operators() -> Iterator[tuple[str, str]]:
 def _of_judges() -> Iterator[tuple[str, str]]:
     campaign = judges_at_work()
     yield "judges", reverse("admin:calibration")
+    yield "judges-nobody", reverse("admin:calibration") + "?judge=nobody"
     yield "judges-threshold", reverse("admin:calibration_threshold") + f"?threshold=0.8&campaign={campaign.pk}"
 
 

@@ -10,6 +10,7 @@ from config.groups import REVIEWER
 from content.choices import Decision, ReviewItemStatus
 from content.models import ReviewDecision, ReviewItem
 from content.services import claim_item, decide_review_item
+from tests.e2e.barriers import what_axe_finds
 from tests.factories import make_agent, make_campaign, make_user, waiting_item
 
 # To the tab, as after a look elsewhere: the claim is renewed then, as it is each minute.
@@ -278,15 +279,12 @@ def test_without_scripts_the_buttons_lead_on(visit: Any) -> None:
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_the_desk_is_usable_by_all(visit: Any, width: int, scheme: str) -> None:
     """axe, on the item as it is before and after a decision, and on the pages of many."""
-    from axe_playwright_python.sync_playwright import Axe
-
     items = work(3)
     window = visit(user=reviewer("Dawit Haile"), width=width, color_scheme=scheme)
     found = []
 
     def look(name: str) -> None:
-        wrong = Axe().run(window.page, options={"resultTypes": ["violations"], "iframes": False})
-        found.extend((name, each["id"], each["nodes"][0]["html"][:120]) for each in wrong.response["violations"])
+        found.extend((name, barrier) for barrier in what_axe_finds(window.page))
 
     page = window.open(page_of(items[0]))
     look("item")

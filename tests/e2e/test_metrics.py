@@ -1,16 +1,12 @@
-"""Somebody goes from a curve to what made it, by keyboard and by mouse, and takes a file; axe has nothing to say."""
+"""Somebody goes from a curve to what made it, by keyboard and by mouse, and takes a file."""
 
 from datetime import UTC, timedelta
 from typing import Any
 
-import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 
 from config.groups import AUDITOR
 from tests import factories
-from tests.console.world import populate
-from tests.e2e import pages
 
 
 def measured(title: str, value: int, hours: int = 0) -> Any:
@@ -70,19 +66,4 @@ def test_days_are_chosen_by_their_form_and_a_file_is_taken(visit: Any) -> None:
     with page.expect_download() as taken:
         page.get_by_role("link", name="Parquet").first.click()
     assert taken.value.suggested_filename.startswith("metrics-buckets-")
-    assert window.wrong == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_nothing_is_found_by_axe_and_nothing_is_wider_than_the_screen(visit: Any, width: int, scheme: str) -> None:
-    populate()
-    window = visit(user=factories.make_user(AUDITOR), width=width, color_scheme=scheme)
-    trace = [(name, path) for name, path in pages.own() if name == "trace"]
-    for name, path in [*pages._of_metrics(), *trace]:
-        page = window.open(path)
-        page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
-        found = Axe().run(page)
-        assert found.response["violations"] == [], (name, found.generate_report())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     assert window.wrong == []
