@@ -81,6 +81,13 @@ class House:
                 os.kill(random.choice(rows)[0], signal.SIGKILL)
 
 
+AT_WORK = """
+    SELECT pid, usename, backend_type, state, wait_event, age(clock_timestamp(), xact_start)::text,
+           pg_blocking_pids(pid)::text, query
+    FROM pg_stat_activity WHERE state <> 'idle' OR wait_event_type = 'Lock'
+"""
+
+
 def children(pid: int, name: str) -> list[int]:
     found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [each for each in found if name in Path(f"/proc/{each}/cmdline").read_text()]
@@ -211,7 +218,10 @@ def test_no_kill_loses_or_doubles_a_measurement(house: House) -> None:
     ]
     assert (collector.rows > 0, files.done > 0) == (True, True)
     check = manage(house.place, "check_rollups")
-    out, err = check.communicate(timeout=120)
+    try:
+        out, err = check.communicate(timeout=120)
+    except subprocess.TimeoutExpired as late:  # 3 seconds are usual
+        pytest.fail(f"check_rollups does not end: {late.output!r} {late.stderr!r} {query(house.place, AT_WORK)}")
     assert check.returncode == 0, out + err
 
 
