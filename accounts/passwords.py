@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth.password_validation import MinimumLengthValidator
 from django.core.exceptions import ValidationError
 
 # What anybody would try here first; docs/inventory.md lists them.
@@ -11,17 +12,15 @@ WORDS = ["gatehouse", "administrator", "operator", "reviewer", "auditor", "campa
 SHORTEST_OF_HOST = 4
 
 
-class WordsOfThePlaceValidator:
+class LengthValidator(MinimumLengthValidator):
     """Such words, and those of the console's address, do not count toward the length."""
 
-    def __init__(self, min_length: int) -> None:
-        self.min_length = min_length
-
     def validate(self, password: str, user: Any = None) -> None:
+        super().validate(password, user)
         left = password.lower()
         for word in words():
             left = left.replace(word, "")
-        if len(left) < self.min_length <= len(password):
+        if len(left) < self.min_length:
             raise ValidationError(
                 "Words such as “gatehouse” or “reviewer” are what anybody would try here: without them, at least"
                 f" {self.min_length} characters must be left.",
@@ -29,7 +28,7 @@ class WordsOfThePlaceValidator:
             )
 
     def get_help_text(self) -> str:
-        return "Words such as “gatehouse” or “reviewer” do not count toward its length."
+        return f"{super().get_help_text()} Words such as “gatehouse” or “reviewer” do not count."
 
 
 def words() -> list[str]:

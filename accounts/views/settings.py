@@ -9,16 +9,16 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from accounts.choices import zone_of_browser
-from accounts.models import User
 from accounts.own_forms import PasswordForm, SettingsForm
 from accounts.services.second_factor import codes_left, has_second_factor, must_have_second_factor
 from accounts.services.sessions import end_sessions, open_sessions
+from accounts.views.second_factor import person_of
 from audit.admin.cells import duration
 from audit.context import Actor
 
 
 def you(request: HttpRequest) -> HttpResponse:
-    person = User.objects.get(pk=request.user.pk)
+    person = person_of(request)
     form = SettingsForm(request.POST or None, instance=person, zone_of_browser=zone_of_browser(request))
     if request.method == "POST" and form.is_valid():
         form.save()
@@ -39,7 +39,7 @@ def you(request: HttpRequest) -> HttpResponse:
 
 def sessions(request: HttpRequest) -> HttpResponse:
     """Where one is signed in, and the end of all but this."""
-    person, here = User.objects.get(pk=request.user.pk), request.session.session_key
+    person, here = person_of(request), request.session.session_key
     form = PasswordForm(request)
     if request.method == "POST" and form.is_valid():
         ended = end_sessions(person=person, actor=Actor.human(person), but=here)

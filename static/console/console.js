@@ -5,8 +5,8 @@
     // Times are shown in this zone, unless the person has chosen another (see ZoneMiddleware).
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     if (zone) {
-        const [name, kept] = location.protocol === "https:" ? ["__Host-zone", "; secure"] : ["zone", ""];
-        document.cookie = `${name}=${zone}; path=/; max-age=31536000; samesite=lax${kept}`;
+        const cookie = location.protocol === "https:" ? `__Host-zone=${zone}; path=/; secure` : `zone=${zone}; path=/admin/`;
+        document.cookie = `${cookie}; max-age=31536000; samesite=lax`;
     }
 
     const menu = document.getElementById("menu");

@@ -469,6 +469,7 @@ def looked_until(caller: Caller, over: threading.Event) -> list[int]:
         answer = caller.ask(f"/admin/{DESK}")
         seen.append(answer.status)
         assert answer.status in {200, 503}, answer.text
+        assert "Traceback" not in answer.text
         assert answer.status == 200 or "The database does not answer" in answer.text
         time.sleep(0.05)
     return seen
