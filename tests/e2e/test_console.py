@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from agents.models import ApiToken
 from campaigns.models import Campaign
@@ -31,7 +32,7 @@ def test_every_page_is_quiet_and_open_to_everybody(visit: Any) -> None:
     wrong = []
     for name, path in [*pages.own(), *pages.of_models(), *pages.adding()]:
         page = window.open(path)
-        assert page.locator("h1").count() == 1, name
+        expect(page.locator("h1"), name).to_have_count(1)
         page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
         for width, scheme in FORMS if name.startswith(DRAWN) else FORMS[::3]:
             page.set_viewport_size({"width": width, "height": 900})
@@ -87,9 +88,9 @@ def test_what_was_typed_survives_a_session_that_ended(visit: Any) -> None:
     page.get_by_label("Password").fill(factories.PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Reject").wait_for()
-    assert page.get_by_label("Reasons").input_value() == "The price is wrong."
+    expect(page.get_by_label("Reasons")).to_have_value("The price is wrong.")
     page.reload()
-    assert page.get_by_label("Reasons").input_value() == ""
+    expect(page.get_by_label("Reasons")).to_have_value("")
 
 
 def test_two_clicks_send_a_decision_once(visit: Any) -> None:
@@ -109,12 +110,12 @@ def test_an_operator_halts_or_pauses_instead_by_click(visit: Any) -> None:
     page.get_by_role("link", name="Campaigns", exact=True).click()
     page.get_by_role("link", name="Meskel launch").click()
     page.get_by_role("link", name="Halt…").click()
-    assert page.get_by_text("1 task in progress at 1 agent").is_visible()
+    expect(page.get_by_text("1 task in progress at 1 agent")).to_be_visible()
     page.get_by_label("Reason").fill("Wrong price in the second reel")
     page.get_by_role("button", name="Pause instead: let running work finish").click()
 
     page.get_by_text("“Meskel launch” is paused.").wait_for()
-    assert page.get_by_text("Wrong price in the second reel").first.is_visible()
+    expect(page.get_by_text("Wrong price in the second reel").first).to_be_visible()
     assert Campaign.objects.get().state == "paused"
 
     page.get_by_role("link", name="Resume…").click()
@@ -175,6 +176,7 @@ def test_the_browser_does_not_send_a_verb_without_a_reason(visit: Any) -> None:
     window = visit(user=factories.make_user(OPERATOR))
     page = window.open(f"/admin/campaigns/campaign/{campaign.pk}/control/stop/")
     page.get_by_role("button", name="Stop now").click()
+    expect(page.get_by_label("Reason")).to_be_focused()
     assert Campaign.objects.get().state == "active"
 
 
@@ -218,7 +220,7 @@ def test_the_pickers_are_named_by_their_labels(visit: Any) -> None:
     window = visit(user=factories.make_user(OPERATOR))
     page = window.open("/admin/campaigns/task/add/")
     page.get_by_role("combobox", name="Campaign").wait_for()
-    assert page.get_by_role("combobox", name="Agent").is_visible()
+    expect(page.get_by_role("combobox", name="Agent")).to_be_visible()
 
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>{{ 191|add:191 }}\"'><svg/onload=alert(3)>"
@@ -259,7 +261,7 @@ def test_what_hostile_agents_write_does_nothing(visit: Any) -> None:
     for path in [*rows, *lists]:
         page = window.open(f"/admin/{path}")
         page.wait_for_timeout(50)
-        assert page.locator("a[href^='javascript:' i], img[onerror], svg[onload]").count() == 0, path
+        expect(page.locator("a[href^='javascript:' i], img[onerror], svg[onload]"), path).to_have_count(0)
         assert " 382 " not in page.locator("main").inner_text(), path
     assert window.dialogs == []
     assert window.wrong == []
@@ -269,10 +271,10 @@ def test_what_hostile_agents_write_does_nothing(visit: Any) -> None:
 def test_the_menu_opens_on_a_narrow_screen(visit: Any) -> None:
     window = visit(user=factories.make_user(REVIEWER), width=390, height=844)
     page = window.page
-    assert not page.get_by_role("link", name="Audit", exact=True).is_visible()
+    expect(page.get_by_role("link", name="Audit", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Audit", exact=True).click()
-    assert page.locator("h1").inner_text() == "Audit"
+    expect(page.locator("h1")).to_have_text("Audit")
 
 
 def test_the_keyboard_reaches_the_search(visit: Any) -> None:
@@ -282,7 +284,7 @@ def test_the_keyboard_reaches_the_search(visit: Any) -> None:
     page.keyboard.type("mesk")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Search for “mesk”").wait_for()
-    assert page.get_by_role("link", name="Meskel launch").is_visible()
+    expect(page.get_by_role("link", name="Meskel launch")).to_be_visible()
 
 
 def test_the_theme_is_changed_and_kept(visit: Any) -> None:

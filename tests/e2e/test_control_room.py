@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from config.groups import ADMINISTRATOR, OPERATOR, REVIEWER
 from tests import factories
@@ -20,15 +21,15 @@ def refresh(page: Any) -> None:
     )
 
 
-def number(page: Any, card: str) -> str:
-    return str(page.locator(f"#card-{card} .figure").inner_text())
+def figure(page: Any, card: str) -> Any:
+    return page.locator(f"#card-{card} .figure")
 
 
 def test_it_refreshes_itself_without_a_reload_and_without_disturbing(visit: Any) -> None:
     populate()
     window = visit(user=factories.make_user(ADMINISTRATOR), height=500)
     page = window.page
-    before = int(number(page, "reviews"))
+    before = int(figure(page, "reviews").inner_text())
     page.evaluate("window.sameDocument = true")
     page.locator("#week-table summary").click()
     page.locator("#entries-all").focus()
@@ -40,13 +41,13 @@ def test_it_refreshes_itself_without_a_reload_and_without_disturbing(visit: Any)
     factories.waiting_item(title="Reel: news")
     refresh(page)
 
-    assert int(number(page, "reviews")) == before + 1
+    expect(figure(page, "reviews")).to_have_text(str(before + 1))
     assert page.evaluate("window.sameDocument")
     assert page.locator("#week-table").evaluate("element => element.open")
     assert page.evaluate("document.activeElement.id") == "entries-all"
     assert page.evaluate("getSelection().toString()") == selected
     assert abs(page.evaluate("scrollY") - top) < 60  # a row more above is no jump
-    assert page.locator("#room [aria-live], #room [role=status], #room [role=alert]").count() == 0
+    expect(page.locator("#room [aria-live], #room [role=status], #room [role=alert]")).to_have_count(0)
     assert window.wrong == []
 
 
@@ -58,7 +59,7 @@ def test_a_link_that_moves_keeps_its_focus_and_its_meaning(visit: Any) -> None:
     focused = page.evaluate("document.activeElement.href")
     factories.make_campaign(name="Newer")
     refresh(page)
-    assert page.locator("#campaigns tbody th").all_inner_texts() == ["Newer", "Older"]
+    expect(page.locator("#campaigns tbody th")).to_have_text(["Newer", "Older"])
     assert page.evaluate("document.activeElement.href") == focused
     assert window.wrong == []
 
@@ -66,7 +67,7 @@ def test_a_link_that_moves_keeps_its_focus_and_its_meaning(visit: Any) -> None:
 def test_it_asks_by_itself_every_fifteen_seconds(visit: Any) -> None:
     page = visit(user=factories.make_user(REVIEWER)).page
     assert page.locator("#room").get_attribute("hx-trigger").startswith("every 15s")
-    assert "refreshed" in page.locator("#refreshed").inner_text()
+    expect(page.locator("#refreshed")).to_contain_text("refreshed")
     page.clock.install()
     page.reload()
     with page.expect_response("**/admin/control-room/") as answer:
@@ -80,7 +81,7 @@ def test_when_the_session_has_ended_it_says_so(visit: Any) -> None:
     page.context.clear_cookies(name="sessionid")
     page.evaluate(ASK)
     page.get_by_text("you are no longer signed in").wait_for()
-    assert page.locator("#cards").is_visible()
+    expect(page.locator("#cards")).to_be_visible()
     assert "password" not in page.content().lower()
     assert window.wrong == []
 
@@ -93,10 +94,10 @@ def test_when_the_server_is_away_or_broken_it_says_so_and_recovers(visit: Any, f
     )
     page.evaluate(ASK)
     page.get_by_text(said).wait_for()
-    assert page.get_by_text("These numbers are of").is_visible()
+    expect(page.get_by_text("These numbers are of")).to_be_visible()
     page.unroute("**/control-room/")
     refresh(page)
-    assert not page.locator("#stale").is_visible()
+    expect(page.locator("#stale")).to_be_hidden()
 
 
 def test_the_search_leads_to_a_post_by_its_address_with_the_keyboard_alone(visit: Any) -> None:
@@ -107,7 +108,7 @@ def test_the_search_leads_to_a_post_by_its_address_with_the_keyboard_alone(visit
     page.keyboard.insert_text("https://www.tiktok.com/@meskel/video/7291846372910001?is_from=1")
     page.keyboard.press("Enter")
     page.wait_for_url("**/publishrecord/**")
-    assert page.get_by_text("7291846372910001").first.is_visible()
+    expect(page.get_by_text("7291846372910001").first).to_be_visible()
     assert window.wrong == []
 
 
@@ -128,4 +129,4 @@ def test_the_arrows_go_through_what_was_found(visit: Any) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url("**/campaign/**")
-    assert page.locator("h1").inner_text() == "Meskel two"
+    expect(page.locator("h1")).to_have_text("Meskel two")

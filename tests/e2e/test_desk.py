@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from accounts.models import User
 from audit.context import Actor
@@ -73,14 +74,14 @@ def test_keys_are_letters_while_somebody_types(visit: Any) -> None:
     words = page.get_by_label("Reasons")
     page.keyboard.press("w")
     page.keyboard.type("a1 jar, reek? u")
-    assert words.input_value() == "a1 jar, reek? u"
+    expect(words).to_have_value("a1 jar, reek? u")
     page.keyboard.press("Control+Enter")
     page.get_by_text("Choose first: Esc, then a, r or e.").wait_for()
     page.keyboard.press("Escape")
     page.keyboard.press("a")
     assert page.get_by_role("button", name="Approve").evaluate("button => button === document.activeElement")
     page.keyboard.press("Escape")
-    assert page.locator("[data-chosen]").count() == 0
+    expect(page.locator("[data-chosen]")).to_have_count(0)
     page.keyboard.press("Control+Enter")
     page.get_by_text("Choose first: a, r or e.").wait_for()
     assert page.url.endswith(page_of(item))
@@ -128,14 +129,14 @@ def test_the_keys_explain_themselves(visit: Any) -> None:
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
     page.keyboard.press("a")
-    assert page.locator("[data-chosen]").count() == 0
+    expect(page.locator("[data-chosen]")).to_have_count(0)
     page.keyboard.press("Escape")
-    assert not page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press("e")
     page.keyboard.press("e")
-    assert page.get_by_label("to the Administrators").is_checked()
+    expect(page.get_by_label("to the Administrators")).to_be_checked()
     page.keyboard.press("2")
-    assert page.get_by_label("too loud").is_checked()
+    expect(page.get_by_label("too loud")).to_be_checked()
     page.keyboard.press("Enter")
     page.get_by_text("Escalated “Post number 0”").wait_for()
     assert ReviewItem.objects.open().get().level == 3
@@ -170,7 +171,7 @@ def test_two_reviewers_are_never_before_the_same_item(visit: Any) -> None:
 
     sara.open(page_of(first))
     sara.page.get_by_text("Dawit Haile is deciding on it, until").wait_for()
-    assert sara.page.get_by_role("button", name="Approve").count() == 0
+    expect(sara.page.get_by_role("button", name="Approve")).to_have_count(0)
     sara.page.get_by_text("Dawit Haile has it").wait_for()
 
     dawit.open("/admin/content/reviewitem/")  # who leaves lets it go
@@ -192,7 +193,7 @@ def test_a_claim_that_was_lost_is_told_while_the_page_is_open(visit: Any) -> Non
 
     page.get_by_text("Sara Bekele is deciding on it").wait_for()
     page.get_by_text("What you have written stays here.").wait_for()
-    assert page.get_by_label("Reasons").input_value() == "Half a sent"
+    expect(page.get_by_label("Reasons")).to_have_value("Half a sent")
     assert [told for told in window.wrong if "409" not in told] == []  # the browser reports the refusal itself
 
 
@@ -218,7 +219,7 @@ def test_a_stale_page_says_who_was_first_and_keeps_the_words(visit: Any, button:
     decide_review_item(item_id=item.pk, decision=Decision.REJECT, reasons=["No."], actor=dawit)
     page.get_by_role("button", name=button).click()
     page.get_by_role("alert").get_by_text("Dawit Haile decided to reject it at").wait_for()
-    assert page.get_by_text("I have read it twice.").is_visible()
+    expect(page.get_by_text("I have read it twice.")).to_be_visible()
     assert ReviewDecision.objects.filter(reviewer_type="human").count() == 1
     assert [told for told in window.wrong if "409" not in told] == []
 
@@ -244,7 +245,7 @@ def test_many_are_decided_at_once_after_a_look_at_what_will_happen(visit: Any) -
     claim_item(item_id=items[1].pk, actor=Actor.human(reviewer("Sara Bekele")))
     window = visit(user=dawit)
     page = window.open("/admin/content/reviewitem/")
-    assert not page.get_by_role("button", name="Reject…").is_visible()
+    expect(page.get_by_role("button", name="Reject…")).to_be_hidden()
     page.get_by_label("All on this page").check()
     page.get_by_label(f"Choose {items[0].task.title}").uncheck()
     page.get_by_text("3 chosen:").wait_for()

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from config.groups import ADMINISTRATOR, REVIEWER
 from content.models import Artifact, ReviewDecision, ReviewItem
@@ -131,7 +132,7 @@ def test_what_is_in_the_frame_stays_in_it(visit: Any, number: int) -> None:
         assert len(page.frames) == 2
         window.open(reverse("admin:content_artifact_alone", args=[artifact.pk]))
         assert page.url.startswith(f"{window.base}/content/")
-        assert page.locator(MADE.replace(", iframe:not([sandbox=''])", ", iframe")).count() == 0
+        expect(page.locator(MADE.replace(", iframe:not([sandbox=''])", ", iframe"))).to_have_count(0)
     page.wait_for_timeout(200)
     assert window.dialogs == []
     assert window.elsewhere == []

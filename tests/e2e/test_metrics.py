@@ -1,9 +1,11 @@
 """Somebody goes from a curve to what made it, by keyboard and by mouse, and takes a file."""
 
+import re
 from datetime import UTC, timedelta
 from typing import Any
 
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from config.groups import AUDITOR
 from tests import factories
@@ -22,7 +24,7 @@ def test_from_a_curve_to_its_contents_and_their_traces_by_keyboard(visit: Any) -
     window = visit(user=factories.make_user(AUDITOR))
     page = window.page
     page.get_by_role("link", name="Metrics", exact=True).click()
-    assert page.get_by_role("link", name="Views 1,230").get_attribute("aria-current") == "true"
+    expect(page.get_by_role("link", name="Views 1,230")).to_have_attribute("aria-current", "true")
     page.get_by_role("navigation", name="Period").get_by_role("link", name="7 days").click()
 
     page.locator("#buckets summary").focus()
@@ -31,14 +33,14 @@ def test_from_a_curve_to_its_contents_and_their_traces_by_keyboard(visit: Any) -
     row.get_by_role("link").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**from=**")
-    assert page.locator(".contents tbody th").all_inner_texts()[0].startswith("Thread: the ceremony")
+    expect(page.locator(".contents tbody th").first).to_have_text(re.compile(r"^\s*Thread: the ceremony"))
 
     page.locator("#buckets summary").click()
     page.locator("#buckets tbody tr").filter(has_text="1,200").get_by_role("link").click()
     page.wait_for_url("**T12**")
-    assert page.locator(".contents tbody tr").count() == 1
+    expect(page.locator(".contents tbody tr")).to_have_count(1)
     page.get_by_role("link", name="trace of Thread: the ceremony").click()
-    assert page.url.endswith(f"/admin/trace/{post.artifact.task.trace_id}/")
+    page.wait_for_url(f"**/admin/trace/{post.artifact.task.trace_id}/")
     assert window.wrong == []
 
 
@@ -49,7 +51,7 @@ def test_a_place_on_the_curve_leads_on_by_mouse(visit: Any) -> None:
     box = page.locator(".columns").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 3.5 / 7, box["y"] + box["height"] / 2)  # the day three days ago
     page.wait_for_url("**from=**")
-    assert page.get_by_role("link", name="Thread: the ceremony", exact=True).is_visible()
+    expect(page.get_by_role("link", name="Thread: the ceremony", exact=True)).to_be_visible()
     assert window.wrong == []
 
 

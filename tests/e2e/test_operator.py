@@ -83,7 +83,7 @@ def test_a_campaign_is_halted_and_resumes_with_a_choice_for_its_posts(visit: Any
     page.get_by_label("Reason").fill("Mended")
     page.get_by_role("button", name="Resume now").click()
     page.get_by_role("alert").get_by_text("Choose what becomes of them").wait_for()
-    assert page.get_by_label("Reason").input_value() == "Mended"
+    expect(page.get_by_label("Reason")).to_have_value("Mended")
     page.get_by_label(BACKLOG[choice]).check()
     page.get_by_role("button", name="Resume now").click()
     page.get_by_text("is active again").wait_for()
@@ -123,7 +123,7 @@ def test_three_campaigns_are_paused_at_once_and_the_one_that_cannot_be_is_named(
     page.get_by_role("button", name="Pause now").click()
 
     page.get_by_role("heading", name="Pause: what was done").wait_for()
-    assert page.get_by_text("It is paused.").count() == 2
+    expect(page.get_by_text("It is paused.")).to_have_count(2)
     assert dict(Campaign.objects.values_list("name", "status")) == {
         "Meskel launch": "paused",
         "School bags": "stopped",
@@ -175,7 +175,7 @@ def test_everything_is_halted_and_resumed(visit: Any) -> None:
     page.get_by_label(BACKLOG["publish"]).check()
     page.get_by_role("button", name="Resume everything now").click()
     page.get_by_text("Everything runs again.").wait_for()
-    assert page.locator("#halted").count() == 0
+    expect(page.locator("#halted")).to_have_count(0)
     assert not SystemControl.objects.get().halted
     assert claim_tasks(agent=waiting.agent, actor=factories.worker(waiting))
     assert window.wrong == []
@@ -204,7 +204,7 @@ def test_a_stuck_task_is_released_and_goes_back_with_comments(visit: Any) -> Non
     last = Task.objects.get(parent_task=now)
     assert last.context["feedback"] == "The price is wrong"
     for number in (1, 2):
-        assert page.get_by_role("link", name=f"Attempt {number}", exact=True).is_visible()
+        expect(page.get_by_role("link", name=f"Attempt {number}", exact=True)).to_be_visible()
     page.get_by_role("link", name="Attempt 2", exact=True).click()
     page.get_by_text("Sent back: The price is wrong").first.wait_for()
     assert window.wrong == []
@@ -231,7 +231,7 @@ def test_others_see_neither_button_nor_page(visit: Any, group: str) -> None:
     task = factories.claimed_task(campaign=campaign)
     window = visit(user=factories.make_user(group))
     page = window.page
-    assert page.get_by_role("link", name="Halt everything…").count() == 0
+    expect(page.get_by_role("link", name="Halt everything…")).to_have_count(0)
     for path in (
         "/admin/campaigns/campaign/",
         campaign_page("Meskel launch"),
@@ -239,7 +239,7 @@ def test_others_see_neither_button_nor_page(visit: Any, group: str) -> None:
     ):
         window.open(path)
         for word in ("Pause…", "Halt…", "Stop…", "Release…"):
-            assert page.get_by_text(word, exact=True).count() == 0
+            expect(page.get_by_text(word, exact=True)).to_have_count(0)
     assert window.wrong == []
     key = campaign.pk
     for path in (
@@ -276,7 +276,7 @@ def test_a_campaign_is_made_with_its_rules_by_fields(visit: Any) -> None:
     assert campaign.start_time.isoformat() == "2027-01-07T06:00:00+00:00"
     assert campaign.constraints["rules"] == ["no rate promises", "be kind"]
     assert campaign.constraints["review_policy"]["reasons"] == ["wrong price", "no source"]
-    assert page.get_by_label("Start (EAT)").input_value() == "2027-01-07T09:00"
+    expect(page.get_by_label("Start (EAT)")).to_have_value("2027-01-07T09:00")
     updated = campaign.updated_at
     page.get_by_role("button", name="Save and go on").click()
     page.get_by_label("Rules for agents").wait_for()

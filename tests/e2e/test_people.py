@@ -13,6 +13,7 @@ from django.core import mail
 from django.core.cache import cache
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
+from playwright.sync_api import expect
 
 from accounts.models import User
 from audit.context import Actor
@@ -59,7 +60,7 @@ def test_an_invited_person_chooses_a_password_and_is_in(visit: Any) -> None:
     page.get_by_label("Auditor").check()
     page.get_by_role("button", name="Invite").click()
     page.get_by_text("An invitation is on its way to almaz@example.org.").wait_for()
-    assert page.get_by_text("not yet in").is_visible()
+    expect(page.get_by_text("not yet in")).to_be_visible()
 
     guest = visit()
     inside = guest.page
@@ -73,7 +74,7 @@ def test_an_invited_person_chooses_a_password_and_is_in(visit: Any) -> None:
     inside.get_by_role("link", name="Sign in").click()
     sign_in(inside, "almaz@example.org", NEW)
     inside.get_by_role("link", name="Almaz Abera").first.wait_for()
-    assert inside.get_by_role("link", name="Audit", exact=True).is_visible()
+    expect(inside.get_by_role("link", name="Audit", exact=True)).to_be_visible()
     inside.goto(link_of())
     inside.get_by_role("heading", name="You are in already").wait_for()
     assert window.wrong == guest.wrong == []
@@ -161,7 +162,7 @@ def test_who_must_have_one_sets_it_up_before_anything_else(visit: Any, settings:
     page.get_by_role("button", name="Turn it on").click()
     page.get_by_role("link", name="I have kept them").click()
     page.wait_for_url("**/admin/publishing/")
-    assert page.get_by_role("heading", name="Publishing").is_visible()
+    expect(page.get_by_role("heading", name="Publishing")).to_be_visible()
     assert window.wrong == []
 
 
@@ -172,8 +173,8 @@ def test_one_chooses_a_zone_and_sees_times_in_it(visit: Any) -> None:
     page.get_by_label("Reviews overdue").select_option("none")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Your settings are saved.").wait_for()
-    assert page.get_by_label("Reviews overdue").input_value() == "none"
-    assert "EAT" in window.open("/admin/").locator("main").inner_text()
+    expect(page.get_by_label("Reviews overdue")).to_have_value("none")
+    expect(window.open("/admin/").locator("main")).to_contain_text("EAT")
     assert window.wrong == []
 
 
@@ -187,7 +188,7 @@ def test_a_notification_leads_to_the_thing_and_is_read(visit: Any) -> None:
     page.get_by_role("link", name="1 new notification").click()
     page.get_by_role("link", name="“Reel: 3 fees” of “Meskel launch” is overdue").click()
     page.wait_for_url(f"**/admin/content/reviewitem/{item.pk}/change/")
-    assert page.get_by_role("link", name="Notifications").is_visible()
+    expect(page.get_by_role("link", name="Notifications")).to_be_visible()
     assert window.wrong == []
 
 
@@ -196,13 +197,13 @@ def test_the_bell_counts_on_while_one_looks_at_the_control_room(visit: Any) -> N
     window = visit(user=reviewer)
     page = window.page
     bell = page.locator(".bell")
-    assert bell.inner_text() == "Notifications"
+    expect(bell).to_have_text("Notifications")
     item = factories.waiting_item()
     item.change("test", due_at=item.opened_at)
     tell_what_waits(actor=Actor.system("run_due"))
     page.evaluate("document.getElementById('room').dispatchEvent(new Event('refresh'))")
     page.get_by_role("link", name="1 new notification").wait_for()
-    assert bell.count() == 1
+    expect(bell).to_have_count(1)
     assert window.wrong == []
 
 
@@ -218,7 +219,7 @@ def test_pages_that_say_no_are_in_the_same_clothes(visit: Any, width: int, schem
     ):
         page = window.open(path)
         page.get_by_role("heading", name=title).wait_for()
-        assert page.locator("h1").count() == 1
+        expect(page.locator("h1")).to_have_count(1)
         assert not page.evaluate(wide)
     page = window.open("/admin/login/")
     window.open("/admin/password/forgotten/")

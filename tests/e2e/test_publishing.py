@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from agents.models import Agent
 from audit.context import Actor
@@ -21,6 +22,11 @@ def unknown_post(title: str) -> PublishRecord:
     return publish_unknown(record=record, error="The connection broke.", actor=PUBLISHER)
 
 
+def opened(page: Any, title: str) -> None:
+    page.get_by_role("heading", name=f"Is “{title}” out?").wait_for()
+    page.wait_for_load_state()  # only then do the keys do something
+
+
 def test_an_operator_settles_three_unknown_posts_one_after_the_other(visit: Any) -> None:
     """By keyboard: a key chooses, Ctrl+Enter settles, and the next opens by itself."""
     out, retried, dropped = (unknown_post(f"Reel {name}") for name in ("out", "again", "gone"))
@@ -29,23 +35,23 @@ def test_an_operator_settles_three_unknown_posts_one_after_the_other(visit: Any)
     page.get_by_role("link", name="Publishing").click()
     page.get_by_role("link", name="Outcome unknown 3").click()
     page.get_by_role("link", name="Settle… Reel out").click()
-    page.get_by_role("heading", name="Is “Reel out” out?").wait_for()
-    assert page.get_by_text("Ask for the amount that arrives.").is_visible()
+    opened(page, "Reel out")
+    expect(page.get_by_text("Ask for the amount that arrives.")).to_be_visible()
 
     page.keyboard.press("1")
     page.get_by_label("The post’s id, or its address").fill("https://www.tiktok.com/@habesha/video/7291846372910001")
     page.get_by_label("How do you know?").fill("I see it on the page.")
     page.keyboard.press("Control+Enter")
 
-    page.get_by_role("heading", name="Is “Reel again” out?").wait_for()
+    opened(page, "Reel again")
     page.keyboard.press("2")
-    assert not page.get_by_label("When it appeared").is_visible()
+    expect(page.get_by_label("When it appeared")).to_be_hidden()
     page.get_by_label("How do you know?").fill("Not there after an hour.")
     page.keyboard.press("Control+Enter")
 
-    page.get_by_role("heading", name="Is “Reel gone” out?").wait_for()
+    opened(page, "Reel gone")
     page.keyboard.press("3")
-    assert not page.get_by_label("The post’s id, or its address").is_visible()
+    expect(page.get_by_label("The post’s id, or its address")).to_be_hidden()
     page.get_by_label("How do you know?").fill("Not there, and too late now.")
     page.get_by_role("button", name="Settle").click()
 
@@ -66,8 +72,8 @@ def test_without_scripts_too_a_refusal_keeps_the_words(visit: Any) -> None:
     page.get_by_label("How do you know?").fill("I see it on the page.")
     page.get_by_role("button", name="Settle").click()
     page.get_by_text("Give the platform").wait_for()
-    assert page.get_by_label("It is out").is_checked()
-    assert page.get_by_label("How do you know?").input_value() == "I see it on the page."
+    expect(page.get_by_label("It is out")).to_be_checked()
+    expect(page.get_by_label("How do you know?")).to_have_value("I see it on the page.")
 
 
 def test_an_operator_queues_a_failed_post_again_then_holds_and_releases_it(visit: Any) -> None:
@@ -107,7 +113,7 @@ def test_an_operator_suspends_an_agent_and_reactivates_it(visit: Any) -> None:
     page.get_by_role("link", name="Agents", exact=True).click()
     page.get_by_role("link", name="Suspend… writer-4").click()
     page.get_by_text("1 task in progress").wait_for()
-    assert page.get_by_text("1 pending task").is_visible()
+    expect(page.get_by_text("1 pending task")).to_be_visible()
     page.get_by_label("Reason").fill("It repeats itself.")
     page.get_by_role("button", name="Suspend now").click()
     page.get_by_text("“writer-4” is suspended.").wait_for()
@@ -115,7 +121,7 @@ def test_an_operator_suspends_an_agent_and_reactivates_it(visit: Any) -> None:
 
     page.get_by_role("link", name="Agents", exact=True).click()
     page.get_by_text("Suspended and retired (1)").click()
-    assert page.get_by_text("It repeats itself.").is_visible()
+    expect(page.get_by_text("It repeats itself.")).to_be_visible()
     page.get_by_role("link", name="Reactivate… writer-4").click()
     page.get_by_label("Reason").fill("Mended.")
     page.get_by_role("button", name="Reactivate now").click()
@@ -131,10 +137,10 @@ def test_a_reviewer_sees_neither_buttons_nor_pages_of_verbs(visit: Any, path: st
     window = visit(user=factories.make_user(REVIEWER))
     for seen in ("/admin/publishing/unknown/", "/admin/fleet/", f"/admin/content/publishrecord/{post.pk}/change/"):
         page = window.open(seen)
-        assert page.get_by_role("link", name="Settle").or_(page.get_by_role("link", name="Suspend…")).count() == 0
+        expect(page.get_by_role("link", name="Settle").or_(page.get_by_role("link", name="Suspend…"))).to_have_count(0)
     answer = window.page.goto(window.base + path.format(post.pk))
     assert answer.status == 403
-    assert "Ask an Administrator for the permission" in window.page.locator("main").inner_text()
+    expect(window.page.locator("main")).to_contain_text("Ask an Administrator for the permission")
 
 
 def test_what_hostile_agents_and_publishers_write_does_nothing(visit: Any) -> None:
@@ -155,7 +161,7 @@ def test_what_hostile_agents_and_publishers_write_does_nothing(visit: Any) -> No
     for path in [*paths, "fleet/evil/suspend/"]:
         page = window.open(f"/admin/{path}")
         page.wait_for_timeout(50)
-        assert page.locator("a[href^='javascript:' i], img[onerror], svg[onload]").count() == 0, path
+        expect(page.locator("a[href^='javascript:' i], img[onerror], svg[onload]"), path).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), path
     assert window.dialogs == []
     assert window.wrong == []

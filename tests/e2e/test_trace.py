@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from playwright.sync_api import expect
+
 from config.groups import AUDITOR
 from tests import factories
 
@@ -15,18 +17,18 @@ def test_an_auditor_goes_from_a_metric_to_the_plan(visit: Any) -> None:
     page.get_by_role("link", name="trace of Thread: the ceremony").click()
 
     way = page.get_by_role("navigation", name="How far it has come")
-    assert way.locator(".reached").count() == 7  # no person was asked
-    assert way.get_by_text("no person was asked").is_visible()
-    assert page.get_by_text("every hash agrees").is_visible()
+    expect(way.locator(".reached")).to_have_count(7)  # no person was asked
+    expect(way.get_by_text("no person was asked")).to_be_visible()
+    expect(page.get_by_text("every hash agrees")).to_be_visible()
 
     way.get_by_role("link", name="measured").click()
     measured = page.locator("#measured:target")
-    assert "10 views" in measured.inner_text()
+    expect(measured).to_contain_text("10 views")
     way.get_by_role("link", name="planned").click()
     planned = page.locator("li:target")
-    assert "planner-1 created task" in planned.inner_text()
+    expect(planned).to_contain_text("planner-1 created task")
     planned.get_by_role("link", name="Thread: the ceremony").click()
-    assert page.locator("h1").inner_text() == "Thread: the ceremony"
+    expect(page.locator("h1")).to_have_text("Thread: the ceremony")
     assert window.wrong == []
 
 
@@ -40,7 +42,7 @@ def test_a_single_event_leads_to_its_trace_and_that_to_the_content_s_metrics(vis
     page.get_by_role("link", name="text v1 of Thread: the ceremony").click()
     page.get_by_role("link", name=post.artifact.task.trace_id[:8]).click()
     page.locator("#measured").get_by_role("link", name="Thread: the ceremony").click()
-    assert page.locator("h1").inner_text() == "Metrics of Thread: the ceremony"
+    expect(page.locator("h1")).to_have_text("Metrics of Thread: the ceremony")
     assert window.wrong == []
 
 
@@ -65,8 +67,8 @@ def test_the_log_is_searched_by_its_form(visit: Any) -> None:
     form.get_by_label("Did").fill("create")
     form.get_by_role("button", name="Search").click()
     page.wait_for_url("**entity_type=campaign**")
-    assert page.locator("#result_list tbody tr").count() == 1
-    assert page.get_by_text("Meskel launch").first.is_visible()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    expect(page.get_by_text("Meskel launch").first).to_be_visible()
     form.get_by_text("More to search by").click()
     form.get_by_label("Words in what changed").fill("no such words")
     form.get_by_role("button", name="Search").click()
