@@ -24,7 +24,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from config import embedded
 from config.backup import stream
 from config.backup.store import Receipt, Store
-from config.backup.wal import BackupProblem, recipients, sync
+from config.backup.wal import BackupProblem, for_us_alone, recipients, sync
 
 Progress = Callable[[int, int], None]  # bytes just done, and of how many
 # The manifest is the last file of the tar, and this is nearly the last of the manifest.
@@ -85,7 +85,7 @@ def take(store: Store, progress: Progress) -> Receipt:
         seen += amount
         progress(amount, size)
 
-    with open(draft, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+    with open(draft, "wb", opener=for_us_alone) as output:
         hashed = stream.Hashed(output)
         end = _run(lambda source: stream.write(source, hashed, keys, tell))
         output.flush()

@@ -23,7 +23,7 @@ from config.backup import wal
 from config.backup.place import Count, Place
 from config.backup.store import Store, write_whole
 from config.backup.stream import CHUNK
-from config.backup.wal import BackupProblem
+from config.backup.wal import BackupProblem, for_us_alone
 
 CONTENT, ARCHIVE, KEY = "content", "archive", "secret_key"  # as in a home, and as in `files` of the backup
 NAMED_BY_HASH = re.compile(r"[0-9a-f]{64}")
@@ -88,7 +88,7 @@ def _copy(source: Path, target: Path, keys: list[str], told: Copied, count: Coun
     try:
         with (
             open(source, "rb") as file,
-            open(draft, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as output,
+            open(draft, "wb", opener=for_us_alone) as output,
         ):
             reader = _Read(file, count)
             if keys:
@@ -150,7 +150,7 @@ def bring_back(place: Place, home: Path, identities: Callable[[], list[str]], co
         draft = target.with_name(f".{target.name}.part")
         with (
             place.fs.open_input_stream(info.path) as stored,
-            open(draft, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file,
+            open(draft, "wb", opener=for_us_alone) as file,
         ):
             if path.endswith(".age"):
                 _decrypt(place.shown(path), _Read(stored, count), file, identities())

@@ -106,7 +106,7 @@ def archive(target: Path, keys: list[str], path: Path, name: str) -> None:
     packed = pack(content, keys)
     draft = folder / f".{name}.{os.getpid()}.part"
     try:
-        with open(draft, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+        with open(draft, "wb", opener=for_us_alone) as file:
             file.write(packed)
             file.flush()
             os.fsync(file.fileno())
@@ -219,6 +219,11 @@ def make(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(mode=0o700, exist_ok=True)
         sync(folder.parent)
+
+
+def for_us_alone(path: str, flags: int) -> int:
+    """`open(…, opener=for_us_alone)`: nobody else may read the file, from its first instant."""
+    return os.open(path, flags, 0o600)
 
 
 def sync(folder: Path) -> None:

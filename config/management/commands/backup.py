@@ -1,7 +1,6 @@
 """`backup`: a base backup into BACKUP_URL, the old ones removed, the week's cold copy. For cron, once a night."""
 
 import json
-import os
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from config.backup import base
 from config.backup.cold import Cold
 from config.backup.showing import Bytes, in_sentences
 from config.backup.store import Store
+from config.backup.wal import for_us_alone
 from config.management.commands.backup_files import copy_files, copying, files_told
 
 
@@ -86,7 +86,7 @@ def new_key(path: Path) -> str:
     """The public key; the secret one is in a file that only its owner reads, and that was not there before."""
     identity = pyrage.x25519.Identity.generate()
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with open(path, "x", opener=for_us_alone) as file:
             file.write(f"# public key: {identity.to_public()}\n{identity}\n")
     except OSError as error:
         raise CommandError(f"{path} cannot be made ({(error.strerror or '').lower()}).") from None

@@ -1,6 +1,5 @@
 """`manage.py setup`: everything a server needs before it serves; harmless and quick when it is all there."""
 
-import os
 import secrets
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, NotSupportedError, connections
 
 from config import demo
+from config.backup.wal import for_us_alone
 from config.health import missing_migrations
 from config.schema_fingerprint import recorded
 
@@ -97,7 +97,7 @@ def login_file() -> Path:
 
 def remember_login(login: str) -> None:
     login_file().unlink(missing_ok=True)
-    with open(os.open(login_file(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with open(login_file(), "x", opener=for_us_alone) as file:
         file.write(login.strip() + "\n")
 
 
