@@ -122,29 +122,29 @@ class Migration(migrations.Migration):
                 "verbose_name": "person",
                 "verbose_name_plural": "people",
                 "db_table": "user",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("notify_by")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("notify_by")),
+                        ),
+                        name="user_notify_by_check",
+                        violation_error_message="notify_by must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("saved_filters")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("saved_filters")),
+                        ),
+                        name="user_saved_filters_check",
+                        violation_error_message="saved_filters must be a JSON object or array.",
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("notify_by")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("notify_by")),
-                ),
-                name="user_notify_by_check",
-                violation_error_message="notify_by must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="user",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("saved_filters")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("saved_filters")),
-                ),
-                name="user_saved_filters_check",
-                violation_error_message="saved_filters must be a JSON object or array.",
-            ),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="user",

@@ -79,50 +79,42 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "notification",
+                "indexes": [models.Index(fields=["user", "-happened_at"], name="idx_notification_user")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "type__in",
+                                [
+                                    "review_due",
+                                    "review_overdue",
+                                    "publish_failed",
+                                    "publish_unknown",
+                                    "campaign_halted",
+                                    "archive_failed",
+                                ],
+                            )
+                        ),
+                        name="notification_type_check",
+                        violation_error_message="type must be one of: review_due, review_overdue, publish_failed, publish_unknown, campaign_halted, archive_failed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("payload_json")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("payload_json")),
+                        ),
+                        name="notification_payload_json_check",
+                        violation_error_message="payload_json must be a JSON object or array.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_read", False)),
+                        fields=("user", "type", "about"),
+                        name="notification_one_unread_key",
+                    ),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="notification",
-            index=models.Index(fields=["user", "-happened_at"], name="idx_notification_user"),
-        ),
-        migrations.AddConstraint(
-            model_name="notification",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "type__in",
-                        [
-                            "review_due",
-                            "review_overdue",
-                            "publish_failed",
-                            "publish_unknown",
-                            "campaign_halted",
-                            "archive_failed",
-                        ],
-                    )
-                ),
-                name="notification_type_check",
-                violation_error_message="type must be one of: review_due, review_overdue, publish_failed, publish_unknown, campaign_halted, archive_failed.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notification",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("payload_json")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("payload_json")),
-                ),
-                name="notification_payload_json_check",
-                violation_error_message="payload_json must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notification",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_read", False)),
-                fields=("user", "type", "about"),
-                name="notification_one_unread_key",
-            ),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="notification",

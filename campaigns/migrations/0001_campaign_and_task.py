@@ -168,6 +168,155 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "campaign",
                 "permissions": [("control_campaign", "Can pause, halt, resume, stop and complete campaigns")],
+                "indexes": [
+                    models.Index(fields=["status"], name="idx_campaign_status"),
+                    models.Index(fields=["start_time", "end_time"], name="idx_campaign_time"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("budget_cap_etb__gte", 0), ("budget_cap_etb__lt", 10000000000)),
+                        name="campaign_budget_cap_etb_check",
+                        violation_error_message="budget_cap_etb must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["draft", "active", "paused", "stopped", "completed"])),
+                        name="campaign_status_check",
+                        violation_error_message="status must be one of: draft, active, paused, stopped, completed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("target_platforms")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("target_platforms")),
+                        ),
+                        name="campaign_target_platforms_check",
+                        violation_error_message="target_platforms must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("constraints")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("constraints")),
+                        ),
+                        name="campaign_constraints_check",
+                        violation_error_message="constraints must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "budget_cap_etb__gte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("reserved_etb"), "+", models.F("spent_etb")
+                                ),
+                            ),
+                            ("reserved_etb__gte", 0),
+                            ("spent_etb__gte", 0),
+                        ),
+                        name="campaign_budget_check",
+                        violation_error_message="The budget cap cannot be below what is already spent and reserved.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("start_time__isnull", True),
+                                (
+                                    "start_time__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("end_time__isnull", True),
+                                (
+                                    "end_time__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("created_at__isnull", True),
+                                (
+                                    "created_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("updated_at__isnull", True),
+                                (
+                                    "updated_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("deleted_at__isnull", True),
+                                (
+                                    "deleted_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("controlled_at__isnull", True),
+                                (
+                                    "controlled_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("halted_at__isnull", True),
+                                (
+                                    "halted_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("resume_at__isnull", True),
+                                (
+                                    "resume_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="campaign_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("halted_at", None), ("status", "paused"), _connector="OR"),
+                        name="campaign_halted_at_check",
+                        violation_error_message="Only a paused campaign can be halted.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -223,6 +372,11 @@ class Migration(migrations.Migration):
                 "verbose_name": "system control",
                 "verbose_name_plural": "system control",
                 "db_table": "system_control",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("system_control_id", 1)), name="system_control_one_row_check"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -403,177 +557,213 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "task",
                 "permissions": [("operate_task", "Can retry, reassign, release and send back tasks")],
+                "indexes": [
+                    models.Index(fields=["campaign"], name="idx_task_campaign"),
+                    models.Index(fields=["agent"], name="idx_task_agent"),
+                    models.Index(fields=["status"], name="idx_task_status"),
+                    models.Index(fields=["task_type", "status"], name="idx_task_type_status"),
+                    models.Index(fields=["created_at"], name="idx_task_created"),
+                    models.Index(fields=["trace_id"], name="idx_task_trace"),
+                    models.Index(
+                        condition=models.Q(("parent_task__isnull", False)),
+                        fields=["parent_task"],
+                        name="idx_task_parent",
+                    ),
+                    models.Index(
+                        models.F("agent_id"),
+                        models.F("campaign_id"),
+                        models.Case(
+                            models.When(priority="high", then=models.Value(0)),
+                            models.When(priority="medium", then=models.Value(1)),
+                            models.When(priority="low", then=models.Value(2)),
+                            output_field=models.SmallIntegerField(),
+                        ),
+                        models.F("created_at"),
+                        models.F("task_id"),
+                        condition=models.Q(("status", "pending")),
+                        name="idx_task_pending",
+                    ),
+                    models.Index(
+                        condition=models.Q(("lease_expires_at__isnull", False)),
+                        fields=["lease_expires_at"],
+                        name="idx_task_lease",
+                    ),
+                    models.Index(
+                        condition=models.Q(("deleted_at", None), ("status__in", ["done", "failed"])),
+                        fields=["status", "updated_at"],
+                        name="idx_task_ended",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("deleted_at", None), ("status__in", ["pending", "review", "done", "failed"])
+                        ),
+                        fields=["campaign", "status"],
+                        name="idx_task_progress",
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(
+                        django.contrib.postgres.indexes.OpClass(
+                            django.db.models.functions.text.Upper("title"), name="gin_trgm_ops"
+                        ),
+                        name="idx_task_title",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "task_type__in",
+                                ["trend_fetch", "draft_post", "generate_media", "publish_post", "collect_metrics"],
+                            )
+                        ),
+                        name="task_task_type_check",
+                        violation_error_message="task_type must be one of: trend_fetch, draft_post, generate_media, publish_post, collect_metrics.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("priority__in", ["high", "medium", "low"])),
+                        name="task_priority_check",
+                        violation_error_message="priority must be one of: high, medium, low.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "in_progress", "review", "done", "failed"])),
+                        name="task_status_check",
+                        violation_error_message="status must be one of: pending, in_progress, review, done, failed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("attempt__gte", 0)),
+                        name="task_attempt_check",
+                        violation_error_message="attempt must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_attempts__gte", 0)),
+                        name="task_max_attempts_check",
+                        violation_error_message="max_attempts must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reserve_etb__gte", 0), ("reserve_etb__lt", 10000000000)),
+                        name="task_reserve_etb_check",
+                        violation_error_message="reserve_etb must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cost_etb__gte", 0), ("cost_etb__lt", 10000000000)),
+                        name="task_cost_etb_check",
+                        violation_error_message="cost_etb must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(audit.base.JSONShape(models.F("context")), ["object", "array"]),
+                            audit.base.JSONIsShallow(models.F("context")),
+                        ),
+                        name="task_context_check",
+                        violation_error_message="context must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("created_at__isnull", True),
+                                (
+                                    "created_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("updated_at__isnull", True),
+                                (
+                                    "updated_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("not_before__isnull", True),
+                                (
+                                    "not_before__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("deleted_at__isnull", True),
+                                (
+                                    "deleted_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("lease_expires_at__isnull", True),
+                                (
+                                    "lease_expires_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("claimed_at__isnull", True),
+                                (
+                                    "claimed_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("completed_at__isnull", True),
+                                (
+                                    "completed_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="task_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("parent_task", models.F("task_id")), _negated=True),
+                        name="task_parent_task_id_check",
+                        violation_error_message="A task is not its own parent.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("trace_id__regex", "^[0-9a-f]{32}$")),
+                        name="task_trace_id_check",
+                        violation_error_message="trace_id must be 32 lowercase hex digits.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("lease_expires_at", None), ("lease_id", None)),
+                            models.Q(
+                                ("lease_expires_at__isnull", False),
+                                ("lease_id__isnull", False),
+                                ("status", "in_progress"),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="task_lease_check",
+                        violation_error_message="A lease exists only while a task is in progress.",
+                    ),
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="campaign",
-            index=models.Index(fields=["status"], name="idx_campaign_status"),
-        ),
-        migrations.AddIndex(
-            model_name="campaign",
-            index=models.Index(fields=["start_time", "end_time"], name="idx_campaign_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("budget_cap_etb__gte", 0), ("budget_cap_etb__lt", 10000000000)),
-                name="campaign_budget_cap_etb_check",
-                violation_error_message="budget_cap_etb must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["draft", "active", "paused", "stopped", "completed"])),
-                name="campaign_status_check",
-                violation_error_message="status must be one of: draft, active, paused, stopped, completed.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(
-                        audit.base.JSONShape(models.F("target_platforms")), ["object", "array"]
-                    ),
-                    audit.base.JSONIsShallow(models.F("target_platforms")),
-                ),
-                name="campaign_target_platforms_check",
-                violation_error_message="target_platforms must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("constraints")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("constraints")),
-                ),
-                name="campaign_constraints_check",
-                violation_error_message="constraints must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "budget_cap_etb__gte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("reserved_etb"), "+", models.F("spent_etb")
-                        ),
-                    ),
-                    ("reserved_etb__gte", 0),
-                    ("spent_etb__gte", 0),
-                ),
-                name="campaign_budget_check",
-                violation_error_message="The budget cap cannot be below what is already spent and reserved.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("start_time__isnull", True),
-                        (
-                            "start_time__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("end_time__isnull", True),
-                        (
-                            "end_time__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("created_at__isnull", True),
-                        (
-                            "created_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("updated_at__isnull", True),
-                        (
-                            "updated_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("deleted_at__isnull", True),
-                        (
-                            "deleted_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("controlled_at__isnull", True),
-                        (
-                            "controlled_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("halted_at__isnull", True),
-                        (
-                            "halted_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("resume_at__isnull", True),
-                        (
-                            "resume_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="campaign_times_check",
-                violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="campaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("halted_at", None), ("status", "paused"), _connector="OR"),
-                name="campaign_halted_at_check",
-                violation_error_message="Only a paused campaign can be halted.",
-            ),
         ),
         # Before the triggers: there is no month of the audit log yet that could take a row.
         migrations.RunSQL("INSERT INTO system_control DEFAULT VALUES"),
@@ -687,12 +877,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddConstraint(
-            model_name="systemcontrol",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("system_control_id", 1)), name="system_control_one_row_check"
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="systemcontrol",
             trigger=pgtrigger.compiler.Trigger(
@@ -786,274 +970,6 @@ class Migration(migrations.Migration):
                     table="system_control",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["campaign"], name="idx_task_campaign"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["agent"], name="idx_task_agent"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["status"], name="idx_task_status"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["task_type", "status"], name="idx_task_type_status"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["created_at"], name="idx_task_created"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(fields=["trace_id"], name="idx_task_trace"),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("parent_task__isnull", False)), fields=["parent_task"], name="idx_task_parent"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                models.F("agent_id"),
-                models.F("campaign_id"),
-                models.Case(
-                    models.When(priority="high", then=models.Value(0)),
-                    models.When(priority="medium", then=models.Value(1)),
-                    models.When(priority="low", then=models.Value(2)),
-                    output_field=models.SmallIntegerField(),
-                ),
-                models.F("created_at"),
-                models.F("task_id"),
-                condition=models.Q(("status", "pending")),
-                name="idx_task_pending",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("lease_expires_at__isnull", False)),
-                fields=["lease_expires_at"],
-                name="idx_task_lease",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("deleted_at", None), ("status__in", ["done", "failed"])),
-                fields=["status", "updated_at"],
-                name="idx_task_ended",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=models.Index(
-                condition=models.Q(("deleted_at", None), ("status__in", ["pending", "review", "done", "failed"])),
-                fields=["campaign", "status"],
-                name="idx_task_progress",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="task",
-            index=django.contrib.postgres.indexes.GinIndex(
-                django.contrib.postgres.indexes.OpClass(
-                    django.db.models.functions.text.Upper("title"), name="gin_trgm_ops"
-                ),
-                name="idx_task_title",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "task_type__in",
-                        ["trend_fetch", "draft_post", "generate_media", "publish_post", "collect_metrics"],
-                    )
-                ),
-                name="task_task_type_check",
-                violation_error_message="task_type must be one of: trend_fetch, draft_post, generate_media, publish_post, collect_metrics.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("priority__in", ["high", "medium", "low"])),
-                name="task_priority_check",
-                violation_error_message="priority must be one of: high, medium, low.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["pending", "in_progress", "review", "done", "failed"])),
-                name="task_status_check",
-                violation_error_message="status must be one of: pending, in_progress, review, done, failed.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("attempt__gte", 0)),
-                name="task_attempt_check",
-                violation_error_message="attempt must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("max_attempts__gte", 0)),
-                name="task_max_attempts_check",
-                violation_error_message="max_attempts must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reserve_etb__gte", 0), ("reserve_etb__lt", 10000000000)),
-                name="task_reserve_etb_check",
-                violation_error_message="reserve_etb must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("cost_etb__gte", 0), ("cost_etb__lt", 10000000000)),
-                name="task_cost_etb_check",
-                violation_error_message="cost_etb must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("context")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("context")),
-                ),
-                name="task_context_check",
-                violation_error_message="context must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("created_at__isnull", True),
-                        (
-                            "created_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("updated_at__isnull", True),
-                        (
-                            "updated_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("not_before__isnull", True),
-                        (
-                            "not_before__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("deleted_at__isnull", True),
-                        (
-                            "deleted_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("lease_expires_at__isnull", True),
-                        (
-                            "lease_expires_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("claimed_at__isnull", True),
-                        (
-                            "claimed_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("completed_at__isnull", True),
-                        (
-                            "completed_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="task_times_check",
-                violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("parent_task", models.F("task_id")), _negated=True),
-                name="task_parent_task_id_check",
-                violation_error_message="A task is not its own parent.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("trace_id__regex", "^[0-9a-f]{32}$")),
-                name="task_trace_id_check",
-                violation_error_message="trace_id must be 32 lowercase hex digits.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="task",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("lease_expires_at", None), ("lease_id", None)),
-                    models.Q(
-                        ("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "in_progress")
-                    ),
-                    _connector="OR",
-                ),
-                name="task_lease_check",
-                violation_error_message="A lease exists only while a task is in progress.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(

@@ -108,6 +108,67 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "artifact",
+                "indexes": [
+                    models.Index(fields=["task"], name="idx_artifact_task"),
+                    models.Index(fields=["campaign"], name="idx_artifact_campaign"),
+                    models.Index(fields=["artifact_type"], name="idx_artifact_type"),
+                    models.Index(fields=["created_at", "artifact_id"], name="idx_artifact_created"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("artifact_type__in", ["text", "image", "video", "plan", "metrics_batch"])),
+                        name="artifact_artifact_type_check",
+                        violation_error_message="artifact_type must be one of: text, image, video, plan, metrics_batch.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("version__gte", 1)),
+                        name="artifact_version_check",
+                        violation_error_message="version must be 1 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
+                        name="artifact_content_sha256_check",
+                        violation_error_message="content_sha256 must be 64 lowercase hex digits.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("created_at__isnull", True),
+                            (
+                                "created_at__range",
+                                (
+                                    datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                    datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="artifact_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("metadata")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("metadata")),
+                        ),
+                        name="artifact_metadata_check",
+                        violation_error_message="metadata must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(audit.base.JSONShape(models.F("sources")), ["object", "array"]),
+                            audit.base.JSONIsShallow(models.F("sources")),
+                        ),
+                        name="artifact_sources_check",
+                        violation_error_message="sources must be a JSON object or array.",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("task", "artifact_type", "version"),
+                        name="artifact_task_id_artifact_type_version_key",
+                        violation_error_message="This task already has that version.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -162,6 +223,47 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "judge_lease",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("lease_expires_at__isnull", True),
+                                (
+                                    "lease_expires_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("created_at__isnull", True),
+                                (
+                                    "created_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("updated_at__isnull", True),
+                                (
+                                    "updated_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="judge_lease_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -253,6 +355,74 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "review_decision",
+                "indexes": [
+                    models.Index(fields=["task"], name="idx_review_task"),
+                    models.Index(fields=["artifact"], name="idx_review_artifact"),
+                    models.Index(fields=["decision"], name="idx_review_decision"),
+                    models.Index(fields=["reviewer_type"], name="idx_review_reviewer_type"),
+                    models.Index(fields=["created_at", "review_id"], name="idx_review_created"),
+                    models.Index(fields=["reviewer_id", "created_at"], name="idx_review_person"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("decision__in", ["approve", "reject", "escalate"])),
+                        name="review_decision_decision_check",
+                        violation_error_message="decision must be one of: approve, reject, escalate.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("confidence_score__gte", 0), ("confidence_score__lte", 1)),
+                        name="review_decision_confidence_score_check",
+                        violation_error_message="confidence_score must be between 0 and 1.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(audit.base.JSONShape(models.F("reasons")), ["object", "array"]),
+                            audit.base.JSONIsShallow(models.F("reasons")),
+                        ),
+                        name="review_decision_reasons_check",
+                        violation_error_message="reasons must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("policy_hits")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("policy_hits")),
+                        ),
+                        name="review_decision_policy_hits_check",
+                        violation_error_message="policy_hits must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("next_action__in", ["publish", "retry", "human_review"])),
+                        name="review_decision_next_action_check",
+                        violation_error_message="next_action must be one of: publish, retry, human_review.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("artifact_sha256__regex", "^[0-9a-f]{64}$")),
+                        name="review_decision_artifact_sha256_check",
+                        violation_error_message="artifact_sha256 must be 64 lowercase hex digits.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("created_at__isnull", True),
+                            (
+                                "created_at__range",
+                                (
+                                    datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                    datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="review_decision_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reviewer_type__in", ["judge", "human"])),
+                        name="review_decision_reviewer_type_check",
+                        violation_error_message="reviewer_type must be one of: judge, human.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -392,6 +562,178 @@ class Migration(migrations.Migration):
                         "Can settle posts whose outcome is unknown, hold posts, and queue failed ones again",
                     )
                 ],
+                "indexes": [
+                    models.Index(fields=["campaign"], name="idx_publish_campaign"),
+                    models.Index(fields=["platform"], name="idx_publish_platform"),
+                    models.Index(fields=["status"], name="idx_publish_status"),
+                    models.Index(fields=["published_at"], name="idx_publish_time"),
+                    models.Index(fields=["artifact"], name="idx_publish_artifact"),
+                    models.Index(fields=["created_at", "publish_id"], name="idx_publish_created"),
+                    models.Index(
+                        condition=models.Q(("platform_post_id__isnull", False)),
+                        fields=["platform_post_id"],
+                        name="idx_publish_post",
+                    ),
+                    models.Index(
+                        condition=models.Q(("adopted", True)),
+                        fields=["created_at", "publish_id"],
+                        name="idx_publish_adopted",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status__in", ["published", "failed"])),
+                        fields=["campaign", "status"],
+                        name="idx_publish_settled",
+                    ),
+                    models.Index(
+                        models.F("platform"),
+                        models.F("campaign_id"),
+                        django.db.models.functions.comparison.Coalesce("scheduled_for", "created_at"),
+                        condition=models.Q(("hold", None), ("status", "queued")),
+                        name="idx_publish_queued",
+                    ),
+                    models.Index(
+                        condition=models.Q(("lease_expires_at__isnull", False)),
+                        fields=["lease_expires_at"],
+                        name="idx_publish_lease",
+                    ),
+                    models.Index(
+                        condition=models.Q(("hold", "outcome_unknown"), ("status", "queued")),
+                        fields=["updated_at"],
+                        name="idx_publish_unknown",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "failed")), fields=["updated_at"], name="idx_publish_failed"
+                    ),
+                    models.Index(
+                        condition=models.Q(("platform_post_id__isnull", False), ("status", "failed")),
+                        fields=["platform_post_id"],
+                        name="idx_publish_evidence",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("disclosure_level__in", ["automated", "assisted", "none"])),
+                        name="publish_record_disclosure_level_check",
+                        violation_error_message="disclosure_level must be one of: automated, assisted, none.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["queued", "published", "failed"])),
+                        name="publish_record_status_check",
+                        violation_error_message="status must be one of: queued, published, failed.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("hold__in", ["operator", "campaign", "outcome_unknown"])),
+                        name="publish_record_hold_check",
+                        violation_error_message="hold must be one of: operator, campaign, outcome_unknown.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("attempt__gte", 0)),
+                        name="publish_record_attempt_check",
+                        violation_error_message="attempt must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
+                        name="publish_record_content_sha256_check",
+                        violation_error_message="content_sha256 must be 64 lowercase hex digits.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("created_at__isnull", True),
+                                (
+                                    "created_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("updated_at__isnull", True),
+                                (
+                                    "updated_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("published_at__isnull", True),
+                                (
+                                    "published_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("scheduled_for__isnull", True),
+                                (
+                                    "scheduled_for__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("lease_expires_at__isnull", True),
+                                (
+                                    "lease_expires_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("claimed_at__isnull", True),
+                                (
+                                    "claimed_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="publish_record_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("lease_expires_at", None), ("lease_id", None)),
+                            models.Q(
+                                ("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "queued")
+                            ),
+                            _connector="OR",
+                        ),
+                        name="publish_record_lease_check",
+                        violation_error_message="A lease exists only while a post is queued.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "failed"), _negated=True),
+                        fields=("artifact", "platform"),
+                        name="publish_record_live_key",
+                        violation_error_message="This artifact is already queued or published on that platform.",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("platform_post_id__isnull", False), models.Q(("status", "failed"), _negated=True)
+                        ),
+                        fields=("platform", "platform_post_id"),
+                        name="publish_record_platform_post_key",
+                        violation_error_message="Another record already has that post of that platform.",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -505,9 +847,7 @@ class Migration(migrations.Migration):
                 (
                     "level",
                     models.SmallIntegerField(
-                        db_default=1,
-                        default=1,
-                        help_text="2: escalated to another person; 3: to the Administrators.",
+                        db_default=1, default=1, help_text="2: escalated to another person; 3: to the Administrators."
                     ),
                 ),
                 (
@@ -551,6 +891,47 @@ class Migration(migrations.Migration):
                 "permissions": [
                     ("decide_reviewitem", "Can approve, reject and escalate what waits for a person"),
                     ("decide_escalation", "Can decide what was escalated to the Administrators"),
+                ],
+                "indexes": [
+                    models.Index(
+                        models.OrderBy(models.F("risk"), descending=True),
+                        models.F("due_at"),
+                        condition=models.Q(("status", "open")),
+                        name="idx_review_item_open",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "open")),
+                        fields=["due_at", "reason", "opened_at"],
+                        name="idx_review_item_waiting",
+                    ),
+                    models.Index(fields=["task"], name="idx_review_item_task"),
+                    models.Index(fields=["campaign", "status"], name="idx_review_item_campaign"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("reason__in", ["escalated", "low_confidence", "policy_hit", "no_judge", "blind_sample"])
+                        ),
+                        name="review_item_reason_check",
+                        violation_error_message="reason must be one of: escalated, low_confidence, policy_hit, no_judge, blind_sample.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "decided", "withdrawn"])),
+                        name="review_item_status_check",
+                        violation_error_message="status must be one of: open, decided, withdrawn.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("risk__gte", 0), ("risk__lte", 1)), name="review_item_risk_check"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("level__in", [1, 2, 3])), name="review_item_level_check"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "open")),
+                        fields=("artifact",),
+                        name="review_item_one_open_key",
+                        violation_error_message="This artifact already waits for a person.",
+                    ),
                 ],
             },
         ),
@@ -640,95 +1021,58 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "video_asset",
-            },
-        ),
-        migrations.AddIndex(
-            model_name="artifact",
-            index=models.Index(fields=["task"], name="idx_artifact_task"),
-        ),
-        migrations.AddIndex(
-            model_name="artifact",
-            index=models.Index(fields=["campaign"], name="idx_artifact_campaign"),
-        ),
-        migrations.AddIndex(
-            model_name="artifact",
-            index=models.Index(fields=["artifact_type"], name="idx_artifact_type"),
-        ),
-        migrations.AddIndex(
-            model_name="artifact",
-            index=models.Index(fields=["created_at", "artifact_id"], name="idx_artifact_created"),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("artifact_type__in", ["text", "image", "video", "plan", "metrics_batch"])),
-                name="artifact_artifact_type_check",
-                violation_error_message="artifact_type must be one of: text, image, video, plan, metrics_batch.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("version__gte", 1)),
-                name="artifact_version_check",
-                violation_error_message="version must be 1 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
-                name="artifact_content_sha256_check",
-                violation_error_message="content_sha256 must be 64 lowercase hex digits.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("created_at__isnull", True),
-                    (
-                        "created_at__range",
-                        (
-                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                        ),
+                "indexes": [
+                    models.Index(fields=["agent"], name="idx_video_asset_agent"),
+                    models.Index(fields=["task"], name="idx_video_asset_task"),
+                    models.Index(fields=["status"], name="idx_video_asset_status"),
+                    models.Index(fields=["created_at", "video_asset_id"], name="idx_video_asset_created"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "rendering", "ready", "failed", "archived"])),
+                        name="video_asset_status_check",
+                        violation_error_message="status must be one of: pending, rendering, ready, failed, archived.",
                     ),
-                    _connector="OR",
-                ),
-                name="artifact_times_check",
-                violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("metadata")),
-                ),
-                name="artifact_metadata_check",
-                violation_error_message="metadata must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("sources")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("sources")),
-                ),
-                name="artifact_sources_check",
-                violation_error_message="sources must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="artifact",
-            constraint=models.UniqueConstraint(
-                fields=("task", "artifact_type", "version"),
-                name="artifact_task_id_artifact_type_version_key",
-                violation_error_message="This task already has that version.",
-            ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            django.db.models.lookups.In(
+                                audit.base.JSONShape(models.F("metadata")), ["object", "array"]
+                            ),
+                            audit.base.JSONIsShallow(models.F("metadata")),
+                        ),
+                        name="video_asset_metadata_check",
+                        violation_error_message="metadata must be a JSON object or array.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("created_at__isnull", True),
+                                (
+                                    "created_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                            models.Q(
+                                ("updated_at__isnull", True),
+                                (
+                                    "updated_at__range",
+                                    (
+                                        datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                        datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                    ),
+                                ),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="video_asset_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                ],
+            },
         ),
         pgtrigger.migrations.AddTrigger(
             model_name="artifact",
@@ -807,48 +1151,6 @@ class Migration(migrations.Migration):
                     table="artifact",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="judgelease",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("lease_expires_at__isnull", True),
-                        (
-                            "lease_expires_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("created_at__isnull", True),
-                        (
-                            "created_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("updated_at__isnull", True),
-                        (
-                            "updated_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="judge_lease_times_check",
-                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -931,110 +1233,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["task"], name="idx_review_task"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["artifact"], name="idx_review_artifact"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["decision"], name="idx_review_decision"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["reviewer_type"], name="idx_review_reviewer_type"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["created_at", "review_id"], name="idx_review_created"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewdecision",
-            index=models.Index(fields=["reviewer_id", "created_at"], name="idx_review_person"),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("decision__in", ["approve", "reject", "escalate"])),
-                name="review_decision_decision_check",
-                violation_error_message="decision must be one of: approve, reject, escalate.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("confidence_score__gte", 0), ("confidence_score__lte", 1)),
-                name="review_decision_confidence_score_check",
-                violation_error_message="confidence_score must be between 0 and 1.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("reasons")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("reasons")),
-                ),
-                name="review_decision_reasons_check",
-                violation_error_message="reasons must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("policy_hits")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("policy_hits")),
-                ),
-                name="review_decision_policy_hits_check",
-                violation_error_message="policy_hits must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("next_action__in", ["publish", "retry", "human_review"])),
-                name="review_decision_next_action_check",
-                violation_error_message="next_action must be one of: publish, retry, human_review.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("artifact_sha256__regex", "^[0-9a-f]{64}$")),
-                name="review_decision_artifact_sha256_check",
-                violation_error_message="artifact_sha256 must be 64 lowercase hex digits.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("created_at__isnull", True),
-                    (
-                        "created_at__range",
-                        (
-                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                        ),
-                    ),
-                    _connector="OR",
-                ),
-                name="review_decision_times_check",
-                violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewdecision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("reviewer_type__in", ["judge", "human"])),
-                name="review_decision_reviewer_type_check",
-                violation_error_message="reviewer_type must be one of: judge, human.",
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="reviewdecision",
             trigger=pgtrigger.compiler.Trigger(
@@ -1112,237 +1310,6 @@ class Migration(migrations.Migration):
                     table="review_decision",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["campaign"], name="idx_publish_campaign"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["platform"], name="idx_publish_platform"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["status"], name="idx_publish_status"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["published_at"], name="idx_publish_time"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["artifact"], name="idx_publish_artifact"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(fields=["created_at", "publish_id"], name="idx_publish_created"),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("platform_post_id__isnull", False)),
-                fields=["platform_post_id"],
-                name="idx_publish_post",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("adopted", True)), fields=["created_at", "publish_id"], name="idx_publish_adopted"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("status__in", ["published", "failed"])),
-                fields=["campaign", "status"],
-                name="idx_publish_settled",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                models.F("platform"),
-                models.F("campaign_id"),
-                django.db.models.functions.comparison.Coalesce("scheduled_for", "created_at"),
-                condition=models.Q(("hold", None), ("status", "queued")),
-                name="idx_publish_queued",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("lease_expires_at__isnull", False)),
-                fields=["lease_expires_at"],
-                name="idx_publish_lease",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("hold", "outcome_unknown"), ("status", "queued")),
-                fields=["updated_at"],
-                name="idx_publish_unknown",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("status", "failed")), fields=["updated_at"], name="idx_publish_failed"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="publishrecord",
-            index=models.Index(
-                condition=models.Q(("platform_post_id__isnull", False), ("status", "failed")),
-                fields=["platform_post_id"],
-                name="idx_publish_evidence",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("disclosure_level__in", ["automated", "assisted", "none"])),
-                name="publish_record_disclosure_level_check",
-                violation_error_message="disclosure_level must be one of: automated, assisted, none.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["queued", "published", "failed"])),
-                name="publish_record_status_check",
-                violation_error_message="status must be one of: queued, published, failed.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("hold__in", ["operator", "campaign", "outcome_unknown"])),
-                name="publish_record_hold_check",
-                violation_error_message="hold must be one of: operator, campaign, outcome_unknown.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("attempt__gte", 0)),
-                name="publish_record_attempt_check",
-                violation_error_message="attempt must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("content_sha256__regex", "^[0-9a-f]{64}$")),
-                name="publish_record_content_sha256_check",
-                violation_error_message="content_sha256 must be 64 lowercase hex digits.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("created_at__isnull", True),
-                        (
-                            "created_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("updated_at__isnull", True),
-                        (
-                            "updated_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("published_at__isnull", True),
-                        (
-                            "published_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("scheduled_for__isnull", True),
-                        (
-                            "scheduled_for__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("lease_expires_at__isnull", True),
-                        (
-                            "lease_expires_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("claimed_at__isnull", True),
-                        (
-                            "claimed_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="publish_record_times_check",
-                violation_error_message="A time lies outside of the calendar.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("lease_expires_at", None), ("lease_id", None)),
-                    models.Q(("lease_expires_at__isnull", False), ("lease_id__isnull", False), ("status", "queued")),
-                    _connector="OR",
-                ),
-                name="publish_record_lease_check",
-                violation_error_message="A lease exists only while a post is queued.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "failed"), _negated=True),
-                fields=("artifact", "platform"),
-                name="publish_record_live_key",
-                violation_error_message="This artifact is already queued or published on that platform.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="publishrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("platform_post_id__isnull", False), models.Q(("status", "failed"), _negated=True)),
-                fields=("platform", "platform_post_id"),
-                name="publish_record_platform_post_key",
-                violation_error_message="Another record already has that post of that platform.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -1487,70 +1454,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(
-            model_name="reviewitem",
-            index=models.Index(
-                models.OrderBy(models.F("risk"), descending=True),
-                models.F("due_at"),
-                condition=models.Q(("status", "open")),
-                name="idx_review_item_open",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reviewitem",
-            index=models.Index(
-                condition=models.Q(("status", "open")),
-                fields=["due_at", "reason", "opened_at"],
-                name="idx_review_item_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="reviewitem",
-            index=models.Index(fields=["task"], name="idx_review_item_task"),
-        ),
-        migrations.AddIndex(
-            model_name="reviewitem",
-            index=models.Index(fields=["campaign", "status"], name="idx_review_item_campaign"),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("reason__in", ["escalated", "low_confidence", "policy_hit", "no_judge", "blind_sample"])
-                ),
-                name="review_item_reason_check",
-                violation_error_message="reason must be one of: escalated, low_confidence, policy_hit, no_judge, blind_sample.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "decided", "withdrawn"])),
-                name="review_item_status_check",
-                violation_error_message="status must be one of: open, decided, withdrawn.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("risk__gte", 0), ("risk__lte", 1)), name="review_item_risk_check"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewitem",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("level__in", [1, 2, 3])), name="review_item_level_check"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reviewitem",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("status", "open")),
-                fields=("artifact",),
-                name="review_item_one_open_key",
-                violation_error_message="This artifact already waits for a person.",
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="reviewitem",
             trigger=pgtrigger.compiler.Trigger(
@@ -1644,72 +1547,6 @@ class Migration(migrations.Migration):
                     table="review_item",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="videoasset",
-            index=models.Index(fields=["agent"], name="idx_video_asset_agent"),
-        ),
-        migrations.AddIndex(
-            model_name="videoasset",
-            index=models.Index(fields=["task"], name="idx_video_asset_task"),
-        ),
-        migrations.AddIndex(
-            model_name="videoasset",
-            index=models.Index(fields=["status"], name="idx_video_asset_status"),
-        ),
-        migrations.AddIndex(
-            model_name="videoasset",
-            index=models.Index(fields=["created_at", "video_asset_id"], name="idx_video_asset_created"),
-        ),
-        migrations.AddConstraint(
-            model_name="videoasset",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["pending", "rendering", "ready", "failed", "archived"])),
-                name="video_asset_status_check",
-                violation_error_message="status must be one of: pending, rendering, ready, failed, archived.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="videoasset",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    django.db.models.lookups.In(audit.base.JSONShape(models.F("metadata")), ["object", "array"]),
-                    audit.base.JSONIsShallow(models.F("metadata")),
-                ),
-                name="video_asset_metadata_check",
-                violation_error_message="metadata must be a JSON object or array.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="videoasset",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("created_at__isnull", True),
-                        (
-                            "created_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                    models.Q(
-                        ("updated_at__isnull", True),
-                        (
-                            "updated_at__range",
-                            (
-                                datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                                datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                            ),
-                        ),
-                        _connector="OR",
-                    ),
-                ),
-                name="video_asset_times_check",
-                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(

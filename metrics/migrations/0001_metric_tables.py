@@ -25,395 +25,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="MetricCorrection",
-            fields=[
-                (
-                    "metric_correction_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What is counted.",
-                    ),
-                ),
-                ("source", models.TextField(help_text="Who counts.")),
-                ("from_total", models.BigIntegerField(help_text="The total before.")),
-                ("to_total", models.BigIntegerField(help_text="The lower total after.")),
-                ("observed_at", models.DateTimeField(help_text="When the lower total was reported.")),
-                (
-                    "created_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "metric_correction",
-            },
-        ),
-        migrations.CreateModel(
-            name="MetricCounter",
-            fields=[
-                (
-                    "metric_counter_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("platform", models.TextField(help_text="Where it was measured.")),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What is counted.",
-                    ),
-                ),
-                ("source", models.TextField(help_text="Who counts.")),
-                ("highest_total", models.BigIntegerField(help_text="The highest total ever reported.")),
-                ("last_total", models.BigIntegerField(help_text="The total of the newest observation.")),
-                ("last_observed_at", models.DateTimeField(help_text="When that was.")),
-                (
-                    "first_total",
-                    models.BigIntegerField(help_text="What it began with: counted, and left out of comparisons."),
-                ),
-                ("first_observed_at", models.DateTimeField(help_text="When that was observed.")),
-                (
-                    "updated_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "metric_counter",
-            },
-        ),
-        audit.operations.CreatePartitionedModel(
-            partition_key="observed_at",
-            name="MetricEvent",
-            fields=[
-                (
-                    "event_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("platform", models.TextField(help_text="Where it was measured.")),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What was measured.",
-                    ),
-                ),
-                ("metric_value", models.BigIntegerField(help_text="The increase since the last measurement.")),
-                ("observed_at", models.DateTimeField(help_text="When the platform said so; decides the month.")),
-                (
-                    "ingested_at",
-                    models.DateTimeField(db_default=audit.base.SQLNow(), editable=False, help_text="When it came in."),
-                ),
-                ("source", models.TextField(help_text="Who measured.")),
-            ],
-            options={
-                "db_table": "metric_event",
-            },
-        ),
-        migrations.CreateModel(
-            name="MetricIngest",
-            fields=[
-                (
-                    "metric_ingest_id",
-                    models.UUIDField(
-                        db_default=audit.base.UUIDv7(),
-                        default=audit.base.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
-                    "head_sha256",
-                    audit.base.Sha256Field(
-                        help_text="Of its beginning and of how it is read: which input it is.",
-                        max_length=64,
-                        unique=True,
-                    ),
-                ),
-                ("name", models.TextField(help_text="Where it was read from.")),
-                (
-                    "state",
-                    models.TextField(
-                        choices=[("running", "running"), ("done", "done")], help_text="Whether its end was reached."
-                    ),
-                ),
-                ("position", models.BigIntegerField(help_text="Bytes (Parquet: rows) that were taken in.")),
-                ("sha256", audit.base.Sha256Field(help_text="Of the input up to there.", max_length=64)),
-                ("line", models.BigIntegerField(help_text="Lines up to there.")),
-                ("rejects_bytes", models.BigIntegerField(help_text="Size of the rejects file up to there.")),
-                ("row_count", models.BigIntegerField(help_text="Rows that were read.")),
-                ("accepted", models.BigIntegerField(help_text="New events.")),
-                ("duplicates", models.BigIntegerField(help_text="Measurements that brought nothing new.")),
-                ("corrections", models.BigIntegerField(help_text="Totals that had fallen.")),
-                ("rejected", models.BigIntegerField(help_text="Rows that could not be taken.")),
-                ("created_by", models.TextField(help_text="Who ran it.")),
-                (
-                    "created_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
-                    ),
-                ),
-                (
-                    "updated_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "metric_ingest",
-            },
-        ),
-        migrations.CreateModel(
-            name="MetricRollup",
-            fields=[
-                (
-                    "agent",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-                    ),
-                ),
-                (
-                    "campaign",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="campaigns.campaign",
-                    ),
-                ),
-                (
-                    "content",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="content.artifact",
-                    ),
-                ),
-                ("platform", models.TextField(help_text="Where it was measured.")),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What was measured.",
-                    ),
-                ),
-                ("sum", models.BigIntegerField(help_text="All increases.")),
-                ("count", models.BigIntegerField(help_text="How many events.")),
-                ("max", models.BigIntegerField(help_text="The largest increase.")),
-                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
-                (
-                    "updated_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
-                    ),
-                ),
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "content",
-                        "platform",
-                        "metric_type",
-                        "bucket",
-                        "agent",
-                        "campaign",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("bucket", models.DateTimeField(help_text="The beginning of the hour (UTC).")),
-            ],
-            options={
-                "db_table": "metric_rollup",
-            },
-        ),
-        migrations.CreateModel(
-            name="MetricRollupCampaign",
-            fields=[
-                (
-                    "agent",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-                    ),
-                ),
-                (
-                    "campaign",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="campaigns.campaign",
-                    ),
-                ),
-                ("platform", models.TextField(help_text="Where it was measured.")),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What was measured.",
-                    ),
-                ),
-                ("sum", models.BigIntegerField(help_text="All increases.")),
-                ("count", models.BigIntegerField(help_text="How many events.")),
-                ("max", models.BigIntegerField(help_text="The largest increase.")),
-                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
-                (
-                    "updated_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
-                    ),
-                ),
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "metric_type",
-                        "bucket",
-                        "campaign",
-                        "agent",
-                        "platform",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
-            ],
-            options={
-                "db_table": "metric_rollup_campaign",
-            },
-        ),
-        migrations.CreateModel(
-            name="MetricRollupDaily",
-            fields=[
-                (
-                    "agent",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-                    ),
-                ),
-                (
-                    "campaign",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="campaigns.campaign",
-                    ),
-                ),
-                (
-                    "content",
-                    audit.keys.SetCheckedForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="content.artifact",
-                    ),
-                ),
-                ("platform", models.TextField(help_text="Where it was measured.")),
-                (
-                    "metric_type",
-                    models.TextField(
-                        choices=[
-                            ("views", "views"),
-                            ("likes", "likes"),
-                            ("comments", "comments"),
-                            ("shares", "shares"),
-                            ("watch_time_seconds", "watch time (s)"),
-                        ],
-                        help_text="What was measured.",
-                    ),
-                ),
-                ("sum", models.BigIntegerField(help_text="All increases.")),
-                ("count", models.BigIntegerField(help_text="How many events.")),
-                ("max", models.BigIntegerField(help_text="The largest increase.")),
-                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
-                (
-                    "updated_at",
-                    models.DateTimeField(
-                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
-                    ),
-                ),
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "campaign",
-                        "metric_type",
-                        "bucket",
-                        "content",
-                        "platform",
-                        "agent",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
-            ],
-            options={
-                "db_table": "metric_rollup_daily",
-            },
-        ),
-        migrations.CreateModel(
             name="MetricArchive",
             fields=[
                 (
@@ -499,6 +110,580 @@ class Migration(migrations.Migration):
                         violation_error_message="byte_count must be 0 or more.",
                     ),
                     models.UniqueConstraint(fields=("table_name", "range_start"), name="metric_archive_month_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricIngest",
+            fields=[
+                (
+                    "metric_ingest_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "head_sha256",
+                    audit.base.Sha256Field(
+                        help_text="Of its beginning and of how it is read: which input it is.",
+                        max_length=64,
+                        unique=True,
+                    ),
+                ),
+                ("name", models.TextField(help_text="Where it was read from.")),
+                (
+                    "state",
+                    models.TextField(
+                        choices=[("running", "running"), ("done", "done")], help_text="Whether its end was reached."
+                    ),
+                ),
+                ("position", models.BigIntegerField(help_text="Bytes (Parquet: rows) that were taken in.")),
+                ("sha256", audit.base.Sha256Field(help_text="Of the input up to there.", max_length=64)),
+                ("line", models.BigIntegerField(help_text="Lines up to there.")),
+                ("rejects_bytes", models.BigIntegerField(help_text="Size of the rejects file up to there.")),
+                ("row_count", models.BigIntegerField(help_text="Rows that were read.")),
+                ("accepted", models.BigIntegerField(help_text="New events.")),
+                ("duplicates", models.BigIntegerField(help_text="Measurements that brought nothing new.")),
+                ("corrections", models.BigIntegerField(help_text="Totals that had fallen.")),
+                ("rejected", models.BigIntegerField(help_text="Rows that could not be taken.")),
+                ("created_by", models.TextField(help_text="Who ran it.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
+                    ),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_ingest",
+                "indexes": [models.Index(fields=["-updated_at"], name="idx_ingest_updated")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["running", "done"])),
+                        name="metric_ingest_state_check",
+                        violation_error_message="state must be one of: running, done.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("position__gte", 0)),
+                        name="metric_ingest_position_check",
+                        violation_error_message="position must be 0 or more.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricCorrection",
+            fields=[
+                (
+                    "metric_correction_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What is counted.",
+                    ),
+                ),
+                ("source", models.TextField(help_text="Who counts.")),
+                ("from_total", models.BigIntegerField(help_text="The total before.")),
+                ("to_total", models.BigIntegerField(help_text="The lower total after.")),
+                ("observed_at", models.DateTimeField(help_text="When the lower total was reported.")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row was written."
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="corrections",
+                        to="content.publishrecord",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_correction",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_correction_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("to_total__lt", models.F("from_total"))),
+                        name="metric_correction_falls_check",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("publish", "metric_type", "source", "observed_at"), name="metric_correction_key"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricCounter",
+            fields=[
+                (
+                    "metric_counter_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What is counted.",
+                    ),
+                ),
+                ("source", models.TextField(help_text="Who counts.")),
+                ("highest_total", models.BigIntegerField(help_text="The highest total ever reported.")),
+                ("last_total", models.BigIntegerField(help_text="The total of the newest observation.")),
+                ("last_observed_at", models.DateTimeField(help_text="When that was.")),
+                (
+                    "first_total",
+                    models.BigIntegerField(help_text="What it began with: counted, and left out of comparisons."),
+                ),
+                ("first_observed_at", models.DateTimeField(help_text="When that was observed.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="counters",
+                        to="content.publishrecord",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_counter",
+                "indexes": [
+                    models.Index(
+                        fields=["metric_type", "first_observed_at"], include=("first_total",), name="idx_counter_first"
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_counter_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("highest_total__gte", 0)),
+                        name="metric_counter_highest_total_check",
+                        violation_error_message="highest_total must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_total__gte", 0)),
+                        name="metric_counter_last_total_check",
+                        violation_error_message="last_total must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("first_total__gte", 0)),
+                        name="metric_counter_first_total_check",
+                        violation_error_message="first_total must be 0 or more.",
+                    ),
+                    models.UniqueConstraint(fields=("publish", "metric_type", "source"), name="metric_counter_key"),
+                ],
+            },
+        ),
+        audit.operations.CreatePartitionedModel(
+            name="MetricEvent",
+            fields=[
+                (
+                    "event_id",
+                    models.UUIDField(
+                        db_default=audit.base.UUIDv7(),
+                        default=audit.base.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("metric_value", models.BigIntegerField(help_text="The increase since the last measurement.")),
+                ("observed_at", models.DateTimeField(help_text="When the platform said so; decides the month.")),
+                (
+                    "ingested_at",
+                    models.DateTimeField(db_default=audit.base.SQLNow(), editable=False, help_text="When it came in."),
+                ),
+                ("source", models.TextField(help_text="Who measured.")),
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "content",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="content.artifact",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "metric_event",
+                "indexes": [
+                    models.Index(fields=["campaign", "observed_at"], name="idx_metric_campaign_time"),
+                    models.Index(fields=["content", "observed_at"], name="idx_metric_content_time"),
+                    models.Index(
+                        fields=["platform", "metric_type", "observed_at"], name="idx_metric_platform_type_time"
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_event_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("metric_value__gte", 0)),
+                        name="metric_event_metric_value_check",
+                        violation_error_message="metric_value must be 0 or more.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ingested_at__isnull", True),
+                            (
+                                "ingested_at__range",
+                                (
+                                    datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
+                                    datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="metric_event_times_check",
+                        violation_error_message="A time lies outside of the calendar.",
+                    ),
+                ],
+            },
+            partition_key="observed_at",
+        ),
+        migrations.CreateModel(
+            name="MetricRollup",
+            fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "content",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="content.artifact",
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "content",
+                        "platform",
+                        "metric_type",
+                        "bucket",
+                        "agent",
+                        "campaign",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the hour (UTC).")),
+            ],
+            options={
+                "db_table": "metric_rollup",
+                "indexes": [
+                    models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
+                    django.contrib.postgres.indexes.BrinIndex(
+                        autosummarize=True, fields=["bucket"], name="idx_rollup_bucket", pages_per_range=16
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_rollup_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollupCampaign",
+            fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "metric_type",
+                        "bucket",
+                        "campaign",
+                        "agent",
+                        "platform",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
+            ],
+            options={
+                "db_table": "metric_rollup_campaign",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_rollup_campaign_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="MetricRollupDaily",
+            fields=[
+                (
+                    "agent",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "campaign",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "content",
+                    audit.keys.SetCheckedForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="content.artifact",
+                    ),
+                ),
+                ("platform", models.TextField(help_text="Where it was measured.")),
+                (
+                    "metric_type",
+                    models.TextField(
+                        choices=[
+                            ("views", "views"),
+                            ("likes", "likes"),
+                            ("comments", "comments"),
+                            ("shares", "shares"),
+                            ("watch_time_seconds", "watch time (s)"),
+                        ],
+                        help_text="What was measured.",
+                    ),
+                ),
+                ("sum", models.BigIntegerField(help_text="All increases.")),
+                ("count", models.BigIntegerField(help_text="How many events.")),
+                ("max", models.BigIntegerField(help_text="The largest increase.")),
+                ("last_observed_at", models.DateTimeField(help_text="The newest of them.")),
+                (
+                    "updated_at",
+                    models.DateTimeField(
+                        db_default=audit.base.SQLNow(), editable=False, help_text="When the row last changed."
+                    ),
+                ),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "campaign",
+                        "metric_type",
+                        "bucket",
+                        "content",
+                        "platform",
+                        "agent",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("bucket", models.DateTimeField(help_text="The beginning of the day (UTC).")),
+            ],
+            options={
+                "db_table": "metric_rollup_daily",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])
+                        ),
+                        name="metric_rollup_daily_metric_type_check",
+                        violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
+                    )
                 ],
             },
         ),
@@ -597,81 +782,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddField(
-            model_name="metriccorrection",
-            name="publish",
-            field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="corrections",
-                to="content.publishrecord",
-            ),
-        ),
-        migrations.AddField(
-            model_name="metriccounter",
-            name="agent",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metriccounter",
-            name="campaign",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metriccounter",
-            name="publish",
-            field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="counters",
-                to="content.publishrecord",
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricevent",
-            name="agent",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.agent"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricevent",
-            name="campaign",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="campaigns.campaign"
-            ),
-        ),
-        migrations.AddField(
-            model_name="metricevent",
-            name="content",
-            field=audit.keys.SetCheckedForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="content.artifact"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="metricingest",
-            index=models.Index(fields=["-updated_at"], name="idx_ingest_updated"),
-        ),
-        migrations.AddConstraint(
-            model_name="metricingest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["running", "done"])),
-                name="metric_ingest_state_check",
-                violation_error_message="state must be one of: running, done.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricingest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("position__gte", 0)),
-                name="metric_ingest_position_check",
-                violation_error_message="position must be 0 or more.",
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metricingest",
             trigger=pgtrigger.compiler.Trigger(
@@ -733,26 +843,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddConstraint(
-            model_name="metriccorrection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_correction_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccorrection",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("to_total__lt", models.F("from_total"))), name="metric_correction_falls_check"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccorrection",
-            constraint=models.UniqueConstraint(
-                fields=("publish", "metric_type", "source", "observed_at"), name="metric_correction_key"
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metriccorrection",
             trigger=pgtrigger.compiler.Trigger(
@@ -799,48 +889,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(
-            model_name="metriccounter",
-            index=models.Index(
-                fields=["metric_type", "first_observed_at"], include=("first_total",), name="idx_counter_first"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccounter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_counter_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccounter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("highest_total__gte", 0)),
-                name="metric_counter_highest_total_check",
-                violation_error_message="highest_total must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccounter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("last_total__gte", 0)),
-                name="metric_counter_last_total_check",
-                violation_error_message="last_total must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccounter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("first_total__gte", 0)),
-                name="metric_counter_first_total_check",
-                violation_error_message="first_total must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccounter",
-            constraint=models.UniqueConstraint(fields=("publish", "metric_type", "source"), name="metric_counter_key"),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metriccounter",
             trigger=pgtrigger.compiler.Trigger(
@@ -885,52 +933,6 @@ class Migration(migrations.Migration):
                     table="metric_counter",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="metricevent",
-            index=models.Index(fields=["campaign", "observed_at"], name="idx_metric_campaign_time"),
-        ),
-        migrations.AddIndex(
-            model_name="metricevent",
-            index=models.Index(fields=["content", "observed_at"], name="idx_metric_content_time"),
-        ),
-        migrations.AddIndex(
-            model_name="metricevent",
-            index=models.Index(fields=["platform", "metric_type", "observed_at"], name="idx_metric_platform_type_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="metricevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_event_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_value__gte", 0)),
-                name="metric_event_metric_value_check",
-                violation_error_message="metric_value must be 0 or more.",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("ingested_at__isnull", True),
-                    (
-                        "ingested_at__range",
-                        (
-                            datetime.datetime(1, 1, 2, 0, 0, tzinfo=datetime.UTC),
-                            datetime.datetime(9999, 12, 30, 0, 0, tzinfo=datetime.UTC),
-                        ),
-                    ),
-                    _connector="OR",
-                ),
-                name="metric_event_times_check",
-                violation_error_message="A time lies outside of the calendar.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(
@@ -1014,24 +1016,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(
-            model_name="metricrollup",
-            index=models.Index(fields=["campaign", "metric_type", "bucket"], name="idx_rollup_campaign_time"),
-        ),
-        migrations.AddIndex(
-            model_name="metricrollup",
-            index=django.contrib.postgres.indexes.BrinIndex(
-                autosummarize=True, fields=["bucket"], name="idx_rollup_bucket", pages_per_range=16
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricrollup",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_rollup_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metricrollup",
             trigger=pgtrigger.compiler.Trigger(
@@ -1063,14 +1047,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddConstraint(
-            model_name="metricrollupcampaign",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_rollup_campaign_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
-            ),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name="metricrollupcampaign",
             trigger=pgtrigger.compiler.Trigger(
@@ -1100,14 +1076,6 @@ class Migration(migrations.Migration):
                     table="metric_rollup_campaign",
                     when="BEFORE",
                 ),
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metricrollupdaily",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("metric_type__in", ["views", "likes", "comments", "shares", "watch_time_seconds"])),
-                name="metric_rollup_daily_metric_type_check",
-                violation_error_message="metric_type must be one of: views, likes, comments, shares, watch_time_seconds.",
             ),
         ),
         pgtrigger.migrations.AddTrigger(
