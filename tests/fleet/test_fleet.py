@@ -23,7 +23,7 @@ import pytest
 
 from tests.fleet.conftest import Gatehouse
 from tests.fleet.proof import MONEY, Proof
-from tests.recovery.support import soon
+from tests.recovery.support import children, soon
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -126,12 +126,6 @@ def wait_for_work(gatehouse: Gatehouse, child: "subprocess.Popen[Any]") -> None:
         time.sleep(0.1)
 
 
-def children(pid: int) -> list[int]:
-    with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
 def kill(chance: random.Random, pids: list[int]) -> None:
     with suppress(ProcessLookupError, IndexError):
         os.kill(chance.choice(pids), signal.SIGKILL)
@@ -139,9 +133,7 @@ def kill(chance: random.Random, pids: list[int]) -> None:
 
 def kill_a_server(gatehouse: Gatehouse) -> None:
     """One of Gunicorn's workers, with all the requests that it has in hand."""
-    (arbiter,) = (
-        pid for pid in children(gatehouse.server.pid) if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+    (arbiter,) = children(gatehouse.server.pid, "gunicorn")
     kill(random.Random(SEED), children(arbiter))
 
 

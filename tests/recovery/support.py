@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,24 @@ def server_processes(place: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def children(pid: int, name: str = "") -> list[int]:
+    """The processes that it has started itself and that still live, those with such a command line."""
+    found = []
+    with suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(OSError):
+                if name in Path(f"/proc/{child}/cmdline").read_text():
+                    found.append(int(child))
+    return found
+
+
+def send(processes: Iterable[int], number: signal.Signals) -> None:
+    """To each that still lives: one may end by itself between two looks."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def soon(condition: Callable[[], object], seconds: float = 20) -> bool:

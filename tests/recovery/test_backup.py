@@ -18,7 +18,7 @@ import pytest
 from config import embedded
 from config.backup.store import Store
 from config.backup.wal import segments
-from tests.recovery.support import holder, kill_group, manage, query, server_processes, soon, write_parents
+from tests.recovery.support import holder, kill_group, manage, query, send, server_processes, soon, write_parents
 from tests.recovery.test_settings import ELSEWHERE, NOBODY_LISTENS, refusal
 
 KILLS = int(os.environ.get("KILLS", "2"))
@@ -80,8 +80,7 @@ def archived(place: Path) -> None:
 
 
 def lose(place: Path) -> None:
-    for process in server_processes(place):
-        os.kill(process, signal.SIGKILL)
+    send(server_processes(place), signal.SIGKILL)
     assert soon(lambda: not server_processes(place))
     shutil.rmtree(place / "pgdata")
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import dj_database_url
@@ -18,6 +17,7 @@ from tests.recovery.support import (
     leave,
     python,
     query,
+    send,
     server_processes,
     soon,
 )
@@ -73,9 +73,7 @@ def test_a_server_that_lost_its_only_holder_is_taken_over(place: Path) -> None:
 def test_what_was_committed_is_there_after_everything_was_killed(place: Path) -> None:
     only = holder(place)
     query(place, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
-    for process in [only.pid, *server_processes(place)]:
-        with suppress(ProcessLookupError):  # a backend may have ended by itself
-            os.kill(process, signal.SIGKILL)
+    send([only.pid, *server_processes(place)], signal.SIGKILL)
     only.communicate(timeout=60)
     with embedded.running(place, FAST):
         assert query(place, "SELECT count(*) FROM kept") == [(1000,)]

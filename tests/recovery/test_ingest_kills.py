@@ -26,7 +26,17 @@ import pytest
 
 from config import embedded
 from metrics.partitions import this_month
-from tests.recovery.support import first_line, free_port, kill_group, manage, query, start, write_parents
+from tests.recovery.support import (
+    children,
+    first_line,
+    free_port,
+    kill_group,
+    manage,
+    query,
+    send,
+    start,
+    write_parents,
+)
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -63,8 +73,7 @@ class House:
     def kill_worker(self) -> None:
         """One process that is answering: the others go on, and the web server makes another."""
         (master,) = children(self.server.pid, "gunicorn")[:1]
-        for worker in children(master, "gunicorn")[:1]:
-            os.kill(worker, signal.SIGKILL)
+        send(children(master, "gunicorn")[:1], signal.SIGKILL)
 
     def kill_database(self) -> None:
         """The server and so all of its processes: serve brings it back."""
@@ -78,7 +87,7 @@ class House:
                 "SELECT pid FROM pg_stat_activity WHERE usename <> 'postgres' AND backend_type = 'client backend'"
             ).fetchall()
             if rows:
-                os.kill(random.choice(rows)[0], signal.SIGKILL)
+                send(random.choice(rows), signal.SIGKILL)
 
 
 AT_WORK = """
@@ -86,11 +95,6 @@ AT_WORK = """
            pg_blocking_pids(pid)::text, query
     FROM pg_stat_activity WHERE state <> 'idle' OR wait_event_type = 'Lock'
 """
-
-
-def children(pid: int, name: str) -> list[int]:
-    found = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [each for each in found if name in Path(f"/proc/{each}/cmdline").read_text()]
 
 
 class Collector(threading.Thread):

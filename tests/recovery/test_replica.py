@@ -30,6 +30,7 @@ from tests.recovery.support import (
     holder,
     query,
     run,
+    send,
     server_processes,
     soon,
     started,
@@ -167,8 +168,7 @@ def house() -> Iterator[House]:
     finally:
         end_started(before)
         for home in (made.standby, made.place):
-            for process in server_processes(home):
-                os.kill(process, signal.SIGCONT)
+            send(server_processes(home), signal.SIGCONT)
             embedded.stop(home)
         shutil.rmtree(parent)
 
@@ -283,8 +283,7 @@ def test_people_see_what_they_wrote_and_nobody_sees_what_is_old(house: House, br
 
 def test_a_standby_that_is_killed_hurts_nobody(house: House, browser: Browser) -> None:
     with under_load(house, browser) as waits:
-        for process in server_processes(house.standby):
-            os.kill(process, signal.SIGKILL)
+        send(server_processes(house.standby), signal.SIGKILL)
         assert soon(house.warnings)
         assert house.warnings() == ["the read replica does not answer: pages are read from the primary"]
         assert house.figures() == {"gatehouse_replica_used": 0, "gatehouse_replica_lag_seconds": float("inf")}
@@ -300,13 +299,11 @@ def test_a_standby_that_is_killed_hurts_nobody(house: House, browser: Browser) -
 def test_a_standby_that_is_frozen_keeps_nobody_waiting_for_long(house: House, browser: Browser) -> None:
     try:
         with under_load(house, browser) as waits:
-            for process in server_processes(house.standby):
-                os.kill(process, signal.SIGSTOP)
+            send(server_processes(house.standby), signal.SIGSTOP)
             assert soon(house.warnings)
         assert max(waits) < 2 * PATIENCE + 5
     finally:
-        for process in server_processes(house.standby):
-            os.kill(process, signal.SIGCONT)
+        send(server_processes(house.standby), signal.SIGCONT)
     assert soon(house.is_used)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recovery.support import first_line, free_port, kill_group, manage, server_processes, soon
+from tests.recovery.support import children, first_line, free_port, kill_group, manage, send, server_processes, soon
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -72,7 +72,7 @@ def test_a_port_in_use_is_told_before_anything_is_begun(place: Path) -> None:
 def test_it_ends_when_its_web_server_does(place: Path) -> None:
     port = free_port()
     child = serving(place, port)
-    os.kill(int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()[-1]), signal.SIGKILL)
+    send(children(child.pid, "gunicorn"), signal.SIGKILL)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert "The web server ended by itself" in err
