@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -96,8 +97,8 @@ def _only_nearest(shown: list[tuple[str, list[Place]]]) -> list[tuple[str, list[
 def _may_see(request: HttpRequest, target: Target) -> bool:
     if isinstance(target, tuple):
         return request.user.has_perm(target[1])
-    registered = {model._meta.label_lower: model_admin for model, model_admin in admin.site._registry.items()}
-    return target in registered and registered[target].has_view_permission(request)
+    model = apps.get_model(target)
+    return admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
 
 
 def _place(request: HttpRequest, name: str, target: Target, waiting: dict[str, tuple[str, str]]) -> Place:
