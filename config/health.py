@@ -25,6 +25,7 @@ from accounts.services.second_factor import unknown_groups
 from audit.admin.cells import duration
 from audit.models import CronJob
 from campaigns.models import SystemControl
+from config.backup.archiving import failing_since
 from config.replica.watch import trouble_of_replica
 from config.schema_fingerprint import compared_lately
 
@@ -63,7 +64,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         beats, halted, unknown = heartbeats(timezone.now()), halted_since(), unknown_groups()
     except DatabaseError:
         beats, halted, unknown = [], None, []  # the checks have said so
-    trouble = trouble_of_replica()
+    trouble, unarchived = trouble_of_replica(), log_not_archived()
     schema = schema_lately()
     told = {
         "status": "ready" if ready else "not ready",
@@ -77,6 +78,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
             *(f"REQUIRE_SECOND_FACTOR names “{name}”, which is no group here" for name in unknown),
             *([f"the read replica {trouble}: pages are read from the primary"] if trouble else []),
             *([f"the schema {schema['alarm']}"] if schema["alarm"] else []),
+            *([f"the log {unarchived}"] if unarchived else []),
         ],
     }
     return JsonResponse(told, status=200 if ready else 503)
@@ -88,6 +90,15 @@ def schema_lately() -> dict[str, str]:
         return compared_lately()
     except DatabaseError:  # without an answer, or under a change at this moment
         return {"fingerprint": "", "alarm": ""}
+
+
+def log_not_archived() -> str:
+    """Completes “the log …”. Backups are made once a night: until it is mended, what came since would be lost."""
+    try:
+        since = failing_since()
+    except DatabaseError:  # the checks have said so
+        return ""
+    return f"has not been archived for {duration(timezone.now() - since)}: its server.log says why" if since else ""
 
 
 def halted_since() -> datetime | None:

@@ -15,7 +15,7 @@ from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from audit.admin.cells import clock
-from campaigns.choices import CampaignStatus, CampaignVerb, SystemVerb, TaskStatus
+from campaigns.choices import Backlog, CampaignStatus, CampaignVerb, SystemVerb, TaskStatus
 from campaigns.models import Campaign, Task
 
 SOON = timedelta(hours=4)
@@ -106,6 +106,11 @@ HELD: Fate = ("held", "warn", "on resume you choose: publish now, spread out, or
 HANDED_OUT: Fate = ("start", "good", "agents can claim them at once")
 CUT_OFF: Fate = ("cut off", "bad", "their leases end now; what they send later is refused (409)")
 LEAVE: Fate = ("leave", "good", "publishers take them when they are due; for the overdue you choose")
+CHOSEN: dict[Backlog, Fate] = {
+    Backlog.PUBLISH: ("leave", "good", "publishers take them when they are due, and the overdue now"),
+    Backlog.SPREAD: ("leave", "good", "publishers take them when they are due, and the overdue over the next hour"),
+    Backlog.DROP: ("leave", "warn", "publishers take them when they are due; the overdue are dropped and never leave"),
+}
 
 FATES: dict[CampaignVerb, dict[str, Fate]] = {
     CampaignVerb.ACTIVATE: {
@@ -208,13 +213,22 @@ _OF: dict[SystemVerb, dict[str, str]] = {
 }
 
 
-def consequences_everywhere(verb: SystemVerb, now: datetime | None = None) -> list[Consequence]:
+def consequences_everywhere(verb: SystemVerb, now: datetime | None = None, backlog: str = "") -> list[Consequence]:
     """The same of a verb that is done to everything."""
     now = now or timezone.now()
-    return in_words(count_together(now, **_OF[verb]), SYSTEM_FATES[verb], now)
+    return in_words(count_together(now, **_OF[verb]), _with(backlog, SYSTEM_FATES[verb]), now)
 
 
-def consequences(campaign: Campaign, verb: CampaignVerb, now: datetime | None = None) -> list[Consequence]:
-    """What there is under way for the campaign, and what `verb` does to it; empty when nothing is."""
+def consequences(
+    campaign: Campaign, verb: CampaignVerb, now: datetime | None = None, backlog: str = ""
+) -> list[Consequence]:
+    """What there is under way for the campaign, and what `verb` does to it; empty when nothing is.
+
+    At a resume, `backlog` is what was chosen for the overdue posts, once it was.
+    """
     now = now or timezone.now()
-    return in_words(count_each([campaign.pk], now)[campaign.pk], FATES[verb], now)
+    return in_words(count_each([campaign.pk], now)[campaign.pk], _with(backlog, FATES[verb]), now)
+
+
+def _with(backlog: str, fates: dict[str, Fate]) -> dict[str, Fate]:
+    return {**fates, "queued": CHOSEN[Backlog(backlog)]} if backlog else fates

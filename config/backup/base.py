@@ -10,6 +10,8 @@ import re
 import secrets
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,19 +25,18 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from config import embedded
 from config.backup import stream
+from config.backup.archiving import FAILING
 from config.backup.store import Receipt, Store
 from config.backup.wal import BackupProblem, for_us_alone, recipients, sync
 
 Progress = Callable[[int, int], None]  # bytes just done, and of how many
 # The manifest is the last file of the tar, and this is nearly the last of the manifest.
 RANGE = re.compile(rb'"Timeline": (\d+), "Start-LSN": "([0-9A-F/]+)", "End-LSN": "([0-9A-F/]+)"')
+# Longer than the minute after which PostgreSQL tries again: one bad moment of a disk far away ends no backup.
+PATIENCE = 90  # seconds
 NOT_ARCHIVED = (
     "The server cannot archive its log, and a backup is worth nothing without: its own log (server.log) says why."
 )
-FAILING = """
-    SELECT last_failed_time IS NOT NULL AND last_failed_time > coalesce(last_archived_time, '-infinity')
-    FROM pg_stat_archiver
-"""
 FACTS = f"""
     SELECT current_setting('server_version'), (SELECT system_identifier::text FROM pg_control_system()),
            (SELECT sum(pg_database_size(oid))::bigint FROM pg_database), current_setting('archive_mode'),
@@ -116,9 +117,9 @@ def take(store: Store, progress: Progress) -> Receipt:
 
 
 def _run(consume: Callable[[stream.Source], None]) -> bytes:
-    """pg_basebackup with its tar as our input; it waits until all of the log that belongs to it is archived.
+    """pg_basebackup with its tar as our input. Returns the end of the tar.
 
-    Returns the end of the tar.
+    Before that end it waits until all of the log that belongs to it is archived: for ever, where that fails.
     """
     command = [str(embedded.programs() / "pg_basebackup"), "--dbname", address(), "--pgdata=-", "--format=tar"]
     command += ["--wal-method=none", "--checkpoint=fast", "--manifest-checksums=SHA256"]
@@ -132,26 +133,38 @@ def _run(consume: Callable[[stream.Source], None]) -> bytes:
             cwd="/",
         )
         assert child.stdout is not None
+        problems: list[str] = []
+        watch = threading.Thread(target=_end_when_not_archived, args=(child, problems))
+        watch.start()
         try:
             with child.stdout:
                 source = stream.Source(child.stdout)
                 consume(source)
-            while not _ended(child):
-                if _archiving_fails():
-                    raise BackupProblem(NOT_ARCHIVED)
+            child.wait()
         finally:
             if child.poll() is None:
                 child.kill()
                 child.wait()
+            watch.join()
         errors.seek(0)
         said = errors.read()
+    if problems:
+        raise BackupProblem(problems[0])
     if child.returncode:
         raise BackupProblem(f"pg_basebackup failed: {(said.strip().splitlines() or ['it gave no reason'])[-1]}")
     return source.end
 
 
+def _end_when_not_archived(child: subprocess.Popen[bytes], problems: list[str]) -> None:
+    failing_since = None
+    while not _ended(child):
+        failing_since = (failing_since or time.monotonic()) if _archiving_fails() else None
+        if failing_since and time.monotonic() - failing_since > PATIENCE:
+            problems.append(NOT_ARCHIVED)
+            child.kill()
+
+
 def _ended(child: subprocess.Popen[bytes]) -> bool:
-    """Within a second: pg_basebackup waits for the log, for ever where it cannot be archived."""
     with suppress(subprocess.TimeoutExpired):
         child.wait(1)
     return child.returncode is not None

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,8 @@ def restore(origin: Store | Cold, place: Path, at: datetime | None, tell: Tell) 
     receipt = origin.newest(before=at)
     keys = identities() if receipt.encrypted else []
     if place.exists() and (not place.is_dir() or not _may_go_on(place)):
-        raise BackupProblem(f"{place} is not empty: name a new directory, so that nothing is written over.")
+        whole = f" What was restored there is whole; {RECEIPT} in it says what." if (place / RECEIPT).exists() else ""
+        raise BackupProblem(f"{place} is not empty: name a new directory, so that nothing is written over.{whole}")
     prepare_home(place)
     with open(place / LOCK, "w") as lock:
         try:
@@ -196,14 +198,19 @@ def _with_us(words: list[str]) -> list[str]:
 
 
 def _end_left_over(data: Path) -> None:
-    """The server of a restore that was killed may still be recovering in that directory."""
+    """The server of a restore that was killed may still be recovering in that directory, or about to write there."""
+    while left := [process for process in Path("/proc").glob("[0-9]*") if _works_in(data, process)]:
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGQUIT)
+        time.sleep(0.1)
+
+
+def _works_in(data: Path, process: Path) -> bool:
     try:
-        process = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
-        while os.path.samefile(f"/proc/{process}/cwd", data):
-            os.kill(process, signal.SIGQUIT)
-            time.sleep(0.1)
-    except (OSError, ValueError):
-        return  # it has ended
+        return os.path.samefile(process / "cwd", data)
+    except OSError:  # it has ended
+        return False
 
 
 def _ready(data: Path) -> bool:

@@ -47,7 +47,15 @@ class Store:
 
     @contextmanager
     def locked(self, name: str = "lock", *, wait: bool = False) -> Iterator[None]:
-        """One run at a time makes or removes backups; the kernel gives the lock back when it dies."""
+        """One run at a time makes or removes backups; the kernel gives the lock back when it dies.
+
+        Whoever starts the server has made `wal`. Without it, this is the empty place of a disk that is not mounted, and
+        what were written there would be no backup.
+        """
+        if not self.wal.is_dir():
+            raise BackupProblem(
+                f"{self.wal} is not there. Is its disk mounted? It is made when Gatehouse starts with BACKUP_URL."
+            )
         try:
             self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.place / name, os.O_RDWR | os.O_CREAT, 0o600)
@@ -75,6 +83,8 @@ class Store:
 
     def newest(self, before: datetime | None = None) -> Receipt:
         """The one from which to recover to that moment."""
+        if not self.place.is_dir():
+            raise BackupProblem(f"{self.place} is not there: is BACKUP_URL right, and its disk mounted?")
         return newest(self.receipts(), str(self.base), before)
 
     def keep(self, receipt: Receipt) -> None:
@@ -121,7 +131,8 @@ def newest(receipts: list[Receipt], there: str, before: datetime | None = None) 
     found = [receipt for receipt in receipts if before is None or receipt.ended_at <= before]
     if not found:
         until = f" that ended before {before.isoformat()}" if before else ""
-        raise BackupProblem(f"There is no backup in {there}{until}.")
+        oldest = f": the oldest ended at {receipts[0].ended_at.isoformat(timespec='seconds')}" if receipts else ""
+        raise BackupProblem(f"There is no backup in {there}{until}{oldest}.")
     return found[-1]
 
 

@@ -20,6 +20,7 @@ from audit.choices import EntityType
 from audit.models import AuditLog
 from campaigns.choices import CampaignStatus, TaskStatus, TaskType
 from campaigns.models import Campaign, Task
+from config.backup.archiving import failing_since
 from config.console.overview import machine
 from config.console.overview.reviews import waiting
 from config.console.overview.work import OPEN, campaign_states
@@ -153,6 +154,8 @@ def jobs(now: datetime) -> Iterator[Metric]:
     rows = [([job.name], (now - job.started_at).total_seconds()) for job in running]
     yield gauge("cron_running_seconds", "How long a job runs that has not come to its end.", rows, "command")
     rows = [([beat.name], bool(beat.alarm)) for beat in beats]
+    told = (now - safe).total_seconds() if (safe := failing_since()) else 0
+    yield gauge("log_unarchived_seconds", "Since when the log cannot be archived; 0: it can.", one(told))
     yield gauge("cron_alarm", "1: the job is late, has failed or did not finish, as /readyz says.", rows, "command")
 
 

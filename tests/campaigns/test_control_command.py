@@ -59,7 +59,7 @@ def test_a_resume_asks_what_becomes_of_overdue_posts() -> None:
     halt_everything(actor=Actor.system("test"), reason="A test")
     words = operator()
     assert "become overdue" in refused("resume", "--everything", *words)
-    control("resume", "--everything", "--backlog", "drop", *words)
+    assert "the overdue are dropped" in control("resume", "--everything", "--backlog", "drop", *words)
     post.refresh_from_db()
     assert post.status == PublishStatus.FAILED
 

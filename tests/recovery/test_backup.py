@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,19 @@ import pytest
 
 from config import embedded
 from config.backup.store import Store
-from config.backup.wal import segments
-from tests.recovery.support import holder, kill_group, manage, query, send, server_processes, soon, write_parents
+from config.backup.wal import directory, segments
+from tests.recovery.support import (
+    environment,
+    holder,
+    kill_group,
+    manage,
+    popen,
+    query,
+    send,
+    server_processes,
+    soon,
+    write_parents,
+)
 from tests.recovery.test_settings import ELSEWHERE, NOBODY_LISTENS, refusal
 
 KILLS = int(os.environ.get("KILLS", "2"))
@@ -126,7 +138,9 @@ def test_a_lost_server_comes_back_as_it_was_at_a_chosen_second(house: Path, keys
     assert (there / kept.relative_to(house)).read_text() == "Buy the coffee."
     assert (there / "secret_key").read_text() == secret
     assert not (house / "pgdata").exists()
-    assert "is not empty" in refusal(house, "restore", "--to", str(there), **keys)
+    again = refusal(house, "restore", "--to", str(there), **keys)
+    assert "is not empty" in again
+    assert "What was restored there is whole; restored.json in it says what." in again
 
     everything = house.parent / "everything"
     command(house, "restore", "--to", str(everything), **keys)
@@ -185,6 +199,38 @@ def test_a_killed_backup_is_none(house: Path, keys: dict[str, str]) -> None:
     kept = set(segments(store.wal))
     assert first["start_segment"] not in kept
     assert {second["start_segment"], last["start_segment"]} <= kept
+
+
+def test_a_log_that_cannot_be_archived_is_told_and_a_backup_does_not_wait_for_it(
+    house: Path, keys: dict[str, str]
+) -> None:
+    """The disk of the backups goes away while all is well: only the backup's own segment meets it."""
+    set_up(house)
+    archived(house)
+    store = directory(keys["BACKUP_URL"])
+    store.rename(store.with_name("away"))
+    assert "Is its disk mounted?" in refusal(house, "backup", **keys)
+    assert "Is its disk mounted?" in refusal(house, "backup_files", **keys)
+    assert not store.exists()
+
+    (store.with_name("away")).rename(store)
+    (store / "wal").rename(store / "wal away")
+    (store / "wal").mkdir(mode=0o500)  # it is there, and nobody may write to it
+    impatient = "import django; django.setup(); from config.backup import base; base.PATIENCE = 2\n"
+    impatient += "from django.core.management import call_command; call_command('backup')"
+    child = popen([sys.executable, "-c", impatient], environment(house, **keys))
+    _, err = child.communicate(timeout=60)
+    assert "The server cannot archive its log" in err
+    warned = "import django; django.setup(); from config.health import log_not_archived; print(log_not_archived())"
+    told, _ = popen([sys.executable, "-c", warned], environment(house, **keys)).communicate(timeout=60)
+    assert told.startswith("has not been archived for ")
+
+    (store / "wal").rmdir()
+    (store / "wal away").rename(store / "wal")
+    archived(house)
+    assert command(house, "backup", **keys)["id"]
+    told, _ = popen([sys.executable, "-c", warned], environment(house, **keys)).communicate(timeout=60)
+    assert told == "\n"
 
 
 def test_two_servers_never_share_a_log(house: Path, keys: dict[str, str]) -> None:
@@ -250,6 +296,10 @@ def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, keys: dict[str, 
     assert "BACKUP_URL must be an address" in refusal(place, "backup", BACKUP_URL="s3://bucket")
     assert "BACKUP_RECIPIENTS_FILE" in refusal(place, "backup", BACKUP_URL=keys["BACKUP_URL"])
     assert "BACKUP_URL must be set" in refusal(place, "restore", "--to", str(place / "there"))
+    assert "is BACKUP_URL right, and its disk mounted?" in refusal(
+        place, "restore", "--to", str(place / "there"), **keys
+    )
+    (directory(keys["BACKUP_URL"]) / "wal").mkdir(parents=True)
     assert "There is no backup in" in refusal(place, "restore", "--to", str(place / "there"), **keys)
     assert "There is no backup in" in refusal(place, "restore_drill", **keys).replace("\n", " ")
     assert "BACKUP_COLD_URL must be set" in refusal(place, "restore", "--from", "cold", "--to", str(place), **keys)

@@ -50,11 +50,11 @@ class Command(BaseCommand):
         backlog = {"backlog": options["backlog"]} if verb == CampaignVerb.RESUME else {}
         actor = Actor.human(person(email))
         if everything:
-            rows = consequences_everywhere(SystemVerb(verb))
+            rows = consequences_everywhere(SystemVerb(verb), **backlog)
             (halt_everything if verb == SystemVerb.HALT else resume_everything)(actor=actor, reason=reason, **backlog)
             return self.tell(f"{SystemVerb(verb).label}: everything.", rows)
         one = named(campaign or "")
-        rows = consequences(one, CampaignVerb(verb))
+        rows = consequences(one, CampaignVerb(verb), **backlog)
         changed = control_campaign(CampaignVerb(verb), campaign_id=one.pk, actor=actor, reason=reason, **backlog)
         return self.tell(f"Campaign “{changed}” is {changed.state}.", rows)
 

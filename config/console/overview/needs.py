@@ -49,12 +49,15 @@ def of_the_switch(request: HttpRequest) -> Iterator[Need]:
         yield Need("need-halt", "Everything is halted", f"by {who}: “{system.control_reason}”", url, "bad")
 
 
-def of_the_machine(months: Sequence[machine.Ahead], jobs: Sequence[Heartbeat]) -> Iterator[Need]:
+def of_the_machine(months: Sequence[machine.Ahead], jobs: Sequence[Heartbeat], unarchived: str) -> Iterator[Need]:
     for ahead in months:
         if ahead.is_short:
             lie = f"{ahead.months} months lie ahead" if ahead.months >= 0 else "Not even this month is there"
             words = f"{lie}; without its month every write stops. Run rotate_partitions."
             yield Need(f"need-{ahead.table}", f"Months are missing in {ahead.table}", words, "#machine", "bad")
+    if unarchived:
+        words = "With the server, all that came since would be lost. Is the disk of BACKUP_URL mounted?"
+        yield Need("need-log", f"PostgreSQL’s log {unarchived}", words, "#machine", "bad")
     for beat in jobs:
         if beat.alarm:
             said = beat.job.said if beat.job and beat.word == "failed" else ""

@@ -16,7 +16,7 @@ from audit.models import AuditLog
 from config.console.overview import machine, measures, needs, publishing, reviews, work
 from config.console.overview.figures import Card
 from config.console.places import unread
-from config.health import heartbeats
+from config.health import heartbeats, log_not_archived
 
 LAST = 8  # audit entries
 LOOKED_AT = 200  # audit rows, for the last entries among them
@@ -50,7 +50,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     if may("metrics.view_metricarchive"):
         seen["months"], seen["receipt"] = machine.months_ahead(), machine.last_receipt()
     if may("campaigns.view_systemcontrol"):
-        seen["jobs"] = heartbeats(now)
+        seen["jobs"], seen["unarchived"] = heartbeats(now), log_not_archived()
     if may("audit.view_auditlog"):
         seen["entries"] = last_entries(request.user)
     seen["is_empty"] = len(seen) == 2
@@ -68,7 +68,7 @@ def _needs(request: HttpRequest, seen: dict[str, Any]) -> Iterator[needs.Need]:
     now = seen["now"]
     if "jobs" in seen:
         yield from needs.of_the_switch(request)
-    yield from needs.of_the_machine(seen.get("months", []), seen.get("jobs", []))
+    yield from needs.of_the_machine(seen.get("months", []), seen.get("jobs", []), seen.get("unarchived", ""))
     if "posts" in seen:
         yield from needs.of_posts(seen["posts"])
     if "reviews" in seen:
