@@ -77,7 +77,6 @@ def move_log(spool: Path, wal: Path) -> None:
 
     try:
         keys = recipients(os.environ)
-        wal.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in waiting:
             archive(wal, keys, path, path.name)
             path.unlink()
@@ -117,6 +116,11 @@ def main() -> None:
         due = list(jobs(given.crontab, datetime.now(UTC)))
     except OSError as error:
         refuse(f"{given.crontab} cannot be read ({(error.strerror or '').lower()}).")
+    if given.wal:  # at the start only: once it is gone, so is its disk
+        try:
+            given.wal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            refuse(f"{given.wal} cannot be made ({(error.strerror or '').lower()}).")
     keep(due, given.spool, given.wal)
 
 

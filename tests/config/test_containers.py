@@ -235,6 +235,10 @@ def test_the_log_is_moved_encrypted_and_what_cannot_be_moved_stays(
     (tmp_path / "keys").write_text(str(pyrage.x25519.Identity.generate().to_public()))
     monkeypatch.setenv("BACKUP_RECIPIENTS_FILE", str(tmp_path / "keys"))
     move_log(spool, wal)
+    assert f"The log waits in {spool}" in capsys.readouterr().err  # the disk of the backups is not there
+    assert not wal.exists()
+    wal.mkdir(parents=True)
+    move_log(spool, wal)
     assert [path.name for path in spool.iterdir()] == [f".{name}.part"]
     (moved,) = wal.glob(f"*/{name}.*.gz.age")
     assert b"the log" not in moved.read_bytes()
