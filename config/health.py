@@ -78,7 +78,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
             *(f"REQUIRE_SECOND_FACTOR names “{name}”, which is no group here" for name in unknown),
             *([f"the read replica {trouble}: pages are read from the primary"] if trouble else []),
             *([f"the schema {schema['alarm']}"] if schema["alarm"] else []),
-            *([f"the log {unarchived}"] if unarchived else []),
+            *([f"PostgreSQL’s log {unarchived}"] if unarchived else []),
         ],
     }
     return JsonResponse(told, status=200 if ready else 503)
@@ -93,12 +93,14 @@ def schema_lately() -> dict[str, str]:
 
 
 def log_not_archived() -> str:
-    """Completes “the log …”. Backups are made once a night: until it is mended, what came since would be lost."""
+    """Completes “PostgreSQL’s log …”; empty while all is well. What is not archived is lost with the server."""
     try:
         since = failing_since()
     except DatabaseError:  # the checks have said so
         return ""
-    return f"has not been archived for {duration(timezone.now() - since)}: its server.log says why" if since else ""
+    if since is None:
+        return ""
+    return f"has not been archived for {duration(timezone.now() - since)}: the server’s own log says why"
 
 
 def halted_since() -> datetime | None:

@@ -199,16 +199,17 @@ def _with_us(words: list[str]) -> list[str]:
 
 def _end_left_over(data: Path) -> None:
     """The server of a restore that was killed may still be recovering in that directory, or about to write there."""
-    while left := [process for process in Path("/proc").glob("[0-9]*") if _works_in(data, process)]:
+    while left := [process for process in Path("/proc").glob("[0-9]*") if _serves(data, process)]:
         for process in left:
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), signal.SIGQUIT)
         time.sleep(0.1)
 
 
-def _works_in(data: Path, process: Path) -> bool:
+def _serves(data: Path, process: Path) -> bool:
+    """By its name too: somebody's shell may stand there, and would not end."""
     try:
-        return os.path.samefile(process / "cwd", data)
+        return (process / "comm").read_text() == "postgres\n" and os.path.samefile(process / "cwd", data)
     except OSError:  # it has ended
         return False
 

@@ -50,13 +50,13 @@ class Store:
         """One run at a time makes or removes backups; the kernel gives the lock back when it dies.
 
         Whoever starts the server has made `wal`. Without it, this is the empty place of a disk that is not mounted, and
-        what were written there would be no backup.
+        what is written there is no backup.
         """
-        if not self.wal.is_dir():
-            raise BackupProblem(
-                f"{self.wal} is not there. Is its disk mounted? It is made when Gatehouse starts with BACKUP_URL."
-            )
         try:
+            if not self.wal.is_dir():
+                raise BackupProblem(
+                    f"{self.wal} is not there. Is its disk mounted? It is made when Gatehouse starts with BACKUP_URL."
+                )
             self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self.place / name, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -83,7 +83,7 @@ class Store:
 
     def newest(self, before: datetime | None = None) -> Receipt:
         """The one from which to recover to that moment."""
-        if not self.place.is_dir():
+        if not os.path.isdir(self.place):  # also where one may not look
             raise BackupProblem(f"{self.place} is not there: is BACKUP_URL right, and its disk mounted?")
         return newest(self.receipts(), str(self.base), before)
 

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +19,10 @@ from config import embedded
 from config.backup.store import Store
 from config.backup.wal import directory, segments
 from tests.recovery.support import (
-    environment,
     holder,
     kill_group,
     manage,
-    popen,
+    python,
     query,
     send,
     server_processes,
@@ -218,18 +216,17 @@ def test_a_log_that_cannot_be_archived_is_told_and_a_backup_does_not_wait_for_it
     (store / "wal").mkdir(mode=0o500)  # it is there, and nobody may write to it
     impatient = "import django; django.setup(); from config.backup import base; base.PATIENCE = 2\n"
     impatient += "from django.core.management import call_command; call_command('backup')"
-    child = popen([sys.executable, "-c", impatient], environment(house, **keys))
-    _, err = child.communicate(timeout=60)
+    _, err = python(house, impatient).communicate(timeout=60)
     assert "The server cannot archive its log" in err
     warned = "import django; django.setup(); from config.health import log_not_archived; print(log_not_archived())"
-    told, _ = popen([sys.executable, "-c", warned], environment(house, **keys)).communicate(timeout=60)
+    told, _ = python(house, warned).communicate(timeout=60)
     assert told.startswith("has not been archived for ")
 
     (store / "wal").rmdir()
     (store / "wal away").rename(store / "wal")
     archived(house)
     assert command(house, "backup", **keys)["id"]
-    told, _ = popen([sys.executable, "-c", warned], environment(house, **keys)).communicate(timeout=60)
+    told, _ = python(house, warned).communicate(timeout=60)
     assert told == "\n"
 
 
